@@ -1,0 +1,52 @@
+"""What gdpkit itself registers, through the same hooks as any plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gdpkit.components import Degradation, Metric, Prior, QualityLoss, Sampler
+from gdpkit.degradations.downsample import Downsample
+from gdpkit.degradations.gray import Gray
+from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.hookspecs import hookimpl
+from gdpkit.losses.color import ColorConstancy
+from gdpkit.losses.tv import TotalVariation
+from gdpkit.metrics.consistency import Consistency
+from gdpkit.metrics.psnr import PSNR
+from gdpkit.metrics.ssim import SSIM
+from gdpkit.priors.adm import AdmPrior
+from gdpkit.priors.embedded import EmbeddedPrior
+from gdpkit.priors.gaussian import GaussianPrior
+from gdpkit.priors.tv import TotalVariationPrior
+from gdpkit.samplers.gdp import Gdp, GdpXt
+from gdpkit.samplers.hqs import Hqs
+
+
+@hookimpl
+def gdpkit_degradations() -> Sequence[type[Degradation]]:
+    """The stages of chains."""
+    return [Downsample, GaussianNoise, Gray]
+
+
+@hookimpl
+def gdpkit_losses() -> Sequence[type[QualityLoss]]:
+    """The quality losses."""
+    return [ColorConstancy, TotalVariation]
+
+
+@hookimpl
+def gdpkit_metrics() -> Sequence[type[Metric]]:
+    """The metrics."""
+    return [PSNR, SSIM, Consistency]
+
+
+@hookimpl
+def gdpkit_priors() -> Sequence[type[Prior]]:
+    """The priors."""
+    return [AdmPrior, EmbeddedPrior, GaussianPrior, TotalVariationPrior]
+
+
+@hookimpl
+def gdpkit_samplers() -> Sequence[type[Sampler]]:
+    """The samplers."""
+    return [Gdp, GdpXt, Hqs]

@@ -1,0 +1,148 @@
+"""From what a person asked for, by name or not at all, to the components that will run."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from gdpkit import components, params, registry
+from gdpkit.components import Component, Prior, QualityLoss, Sampler, Task
+from gdpkit.errors import GdpkitError, UnknownNameError, did_you_mean
+
+C = TypeVar("C", bound=Component)
+DEFAULT_PRIOR = "embedded"
+DEFAULT_SAMPLER = "hqs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run can be told besides its task; `gdpkit.restore` documents each."""
+
+    prior: str | Prior | None = None
+    sampler: str | Sampler | None = None
+    steps: int | None = None
+    fidelity: float | None = None
+    distance: str = "mse"
+    losses: tuple[str | QualityLoss, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    preset: str = "default"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The components of one run."""
+
+    prior: Prior
+    sampler: Sampler
+    losses: tuple[QualityLoss, ...]
+    distance: str
+    device: torch.device
+
+
+def task(name: str | Task, parameters: Mapping[str, Any]) -> Task:
+    """The task called `name` with these parameters; a `Task` as it is."""
+    if isinstance(name, Task):
+        if parameters:
+            raise GdpkitError(f"a Task takes no further parameters here, but {', '.join(parameters)} was given")
+        return name
+    built: Task = params.build(registry.load().get("tasks", name), parameters)
+    return built
+
+
+def choose(task: Task, settings: Settings) -> Chosen:
+    """The components of a run: what the settings say, else the task's preset, else the defaults."""
+    preset = _preset(task, settings.preset)
+    known = registry.load()
+    sampler = settings.sampler or preset.get("sampler", DEFAULT_SAMPLER)
+    if isinstance(sampler, str):
+        sampler = known.build("samplers", sampler)
+    wished = {"steps": settings.steps, "fidelity": settings.fidelity}
+    losses = [known.build("losses", q) if isinstance(q, str) else q for q in settings.losses]
+    return Chosen(
+        prior=prior(settings.prior or preset.get("prior")),
+        sampler=_with(sampler, {key: value for key, value in wished.items() if value is not None}),
+        losses=tuple(losses),
+        distance=settings.distance,
+        device=device(settings.device),
+    )
+
+
+def prior(wanted: str | Prior | None) -> Prior:
+    """A prior by name, by "name:key=value", or by its checkpoint's path, which is recognised by its contents."""
+    if isinstance(wanted, Prior):
+        return wanted
+    wanted = wanted or DEFAULT_PRIOR
+    known = registry.load()
+    name = wanted.partition(":")[0]
+    if name in known.names("priors"):
+        built: Prior = known.build("priors", wanted)
+        return built
+    file = Path(wanted)
+    if not file.exists():
+        hint = did_you_mean(name, known.names("priors"))
+        raise UnknownNameError(f"{wanted!r} is neither a prior nor a checkpoint's file.{hint}")
+    from gdpkit.priors import checkpoint
+
+    cls: type[Prior] = known.get("priors", "embedded" if checkpoint.is_ours(file) else "adm")
+    return params.build(cls, {"file": file})
+
+
+def device(wanted: str) -> torch.device:
+    """auto: CUDA where there is one, else the CPU."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(wanted)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise GdpkitError(f"--device must be auto, cpu, cuda or cuda:N, not {wanted!r}")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise GdpkitError(f"--device {wanted}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return chosen
+
+
+class PeakMemory:
+    """The most memory held at once: on CUDA by the tensors of the run, on the CPU by the process."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def mib(self) -> float:
+        """In MiB."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**20
+        unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
+    """Measure the peak over a block."""
+    yield PeakMemory(device)
+
+
+def _preset(task: components.Task, name: str) -> Mapping[str, str]:
+    if name == "default" and name not in task.presets:
+        return {}
+    if name not in task.presets:
+        hint = did_you_mean(name, ["default", *task.presets])
+        raise UnknownNameError(f"{task.name} has no preset {name!r}.{hint}")
+    return task.presets[name]
+
+
+def _with(component: C, values: Mapping[str, Any]) -> C:
+    for key in values:
+        if key not in {f.name for f in fields(component)}:
+            raise GdpkitError(f"the sampler {component.name} has no parameter {key!r}, so --{key} cannot set it")
+    return replace(component, **values)

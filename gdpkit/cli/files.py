@@ -1,0 +1,78 @@
+"""Which files go in, and what the results are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gdpkit.errors import ImageError
+
+_BOTH = "png jpg jpeg tif tiff webp bmp avif exr hdr"
+_INPUT = "gif heic heif ppm pgm pbm pnm jp2 dib qoi mpo jfif pcx psd ico"
+_RAW = "dng nef nrw cr2 cr3 crw arw srf sr2 raf rw2 orf pef srw 3fr iiq kdc dcr mrw rwl x3f"
+
+WRITABLE = frozenset(f".{suffix}" for suffix in _BOTH.split())
+"""Suffixes that a result may keep from its input."""
+
+READABLE = WRITABLE | {f".{suffix}" for suffix in f"{_INPUT} {_RAW}".split()}
+"""Suffixes by which a folder's pictures are told from its other files. A file named by itself may have any."""
+
+
+def expand(images: Sequence[Path]) -> tuple[list[Path], bool]:
+    """The files behind the IMAGE arguments, and whether they count as several (any folder does).
+
+    A folder stands for the pictures directly in it, sorted; one without pictures is an ImageError.
+    """
+    found: list[Path] = []
+    for path in images:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [f for f in path.iterdir() if f.suffix.lower() in READABLE and not f.name.startswith(".")]
+        if not inside:
+            raise ImageError(f"{path}: the folder holds no picture")
+        found += sorted(inside)
+    return found, len(found) > 1 or any(path.is_dir() for path in images)
+
+
+def target(source: Path, ending: str, out: Path | None, several: bool) -> tuple[Path, tuple[str, ...]]:
+    """Where the result of one input goes, and a sentence where its suffix had to change.
+
+    `out` is a file, or a folder (always with several inputs) for `<stem>_<ending>` with the input's suffix.
+    """
+    if out is not None and not _is_folder(out, several, "-o"):
+        return out, ()
+    kept = source.suffix.lower() in WRITABLE
+    path = (out or Path()) / f"{source.stem}_{ending}{source.suffix if kept else '.png'}"
+    if kept:
+        return path, ()
+    return path, (f"the result is {path.name}, as {source.suffix or 'a file without a suffix'} cannot be written",)
+
+
+def comparison(source: Path, ending: str, out: Path | None, several: bool) -> Path | None:
+    """Where the side-by-side PNG of one input goes: `out`, or `<stem>_<ending>_compare.png` in that folder."""
+    if out is None:
+        return None
+    if _is_folder(out, several, "--compare"):
+        return out / f"{source.stem}_{ending}_compare.png"
+    if out.suffix.lower() != ".png":
+        raise ImageError(f"--compare {out}: it is written as PNG; let its name end with .png")
+    return out
+
+
+def _is_folder(out: Path, several: bool, option: str) -> bool:
+    if several and not out.is_dir():
+        what = "this is a file" if out.exists() else "this one does not exist, make it first"
+        raise ImageError(f"{option} {out}: with several inputs {option} is a folder, and {what}")
+    return out.is_dir()
+
+
+def distinct(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Raise an ImageError where two inputs would be written to one file."""
+    first: dict[Path, Path] = {}
+    for source, path in zip(sources, targets, strict=True):
+        other = first.setdefault(path.absolute(), source)
+        if other is not source:
+            raise ImageError(
+                f"{other} and {source} would both be written to {path}; restore them one at a time, with -o"
+            )

@@ -1,0 +1,244 @@
+"""`gdpkit run TASK`: argv -> task -> restoration -> file, for each input."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gdpkit import options, params, registry, report
+from gdpkit.cli import files
+from gdpkit.cli.base import Command, Lazy, manual, summary
+from gdpkit.components import PhotoTask, Task
+from gdpkit.errors import GdpkitError, PluginError
+from gdpkit.params import Declared, Param
+
+# Options of every run whose values are the engine's settings, by the names of its fields. Left out, the engine decides.
+_SETTINGS = (
+    Declared("prior", str, None, Param("The diffusion prior: NAME[:key=value,...], or a checkpoint's FILE.")),
+    Declared("sampler", str, None, Param("How the image is drawn from the prior: NAME[:key=value,...].")),
+    Declared("steps", int, None, Param("Steps of the sampler; more are slower.", min=1)),
+    Declared("fidelity", float, None, Param("How closely to follow the input; 1: as its noise says.", min=0)),
+    Declared("distance", str, None, Param("How the result is compared with the input: mse, l1 or huber.")),
+    Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
+    Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
+    Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),
+)
+
+
+_IMAGE = "IMAGE is a photograph, or a folder of them. Several are restored one after the other."
+
+_SETTING_NAMES = frozenset(declared.name for declared in _SETTINGS) | {"losses"}
+
+
+def run_command() -> click.Group:
+    """The group `gdpkit run`; its commands are the registry's tasks."""
+    return Lazy(
+        "run",
+        "task",
+        _tasks,
+        task_command,
+        help="Restore photographs. Every task has a help of its own: gdpkit run TASK --help.",
+        examples=("gdpkit run sr small.jpg --scale 4 -o large.png", "gdpkit run sr holiday/ --scale 2 -o larger/"),
+        subcommand_metavar="TASK IMAGE... [OPTIONS]",
+    )
+
+
+def task_command(name: str) -> click.Command:
+    """The command of one task: its fields, then the options of every run."""
+    cls: type[Task] = registry.load().get("tasks", name)
+    common = _common()
+    taken = {parameter.name for parameter in common} | {"debug", "help"}
+    for declared in params.declared(cls):
+        if declared.name in taken:
+            raise PluginError(f"task {name}: its parameter {declared.name!r} is also an option of every run; rename it")
+    own = options.parameters(cls)
+    return Command(
+        name,
+        partial(_run, cls),
+        help=f"{manual(cls)}\n\n{_IMAGE}" if issubclass(cls, PhotoTask) else manual(cls),
+        examples=_examples(cls),
+        own=own,
+        common=common,
+    )
+
+
+def _tasks() -> dict[str, str]:
+    table = registry.load()
+    found = {}
+    for name in table.names("tasks"):
+        try:
+            found[name] = summary(table.get("tasks", name))
+        except PluginError as error:
+            found[name] = f"({error})"
+    return found
+
+
+def _common() -> list[click.Option]:
+    path = options.File()
+    out = "The result's file; a folder with several inputs.  [default: <input>_<task> in the current folder]"
+    loss = "A quality loss that guides besides: NAME[:key=value,...]. Repeatable."
+    settings = {d.name: options.option(d) for d in _SETTINGS}
+    settings["preset"].metavar = "default|paper"
+    return [
+        click.Option(["out", "-o", "--output"], type=path, metavar="OUT", help=out),
+        *(settings[name] for name in ("prior", "sampler", "steps", "fidelity", "distance")),
+        click.Option(["losses", "--loss"], multiple=True, metavar="TEXT", help=loss),
+        *(settings[name] for name in ("seed", "device", "preset")),
+        click.Option(
+            ["--compare"], type=path, metavar="FILE", help="Also write input and result side by side, as PNG."
+        ),
+        click.Option(["--overwrite"], is_flag=True, help="Replace files that exist."),
+        click.Option(["--dry-run"], is_flag=True, help="Say what it would take, without running."),
+        click.Option(["as_json", "--json"], is_flag=True, help="Print a record of the run as JSON, and only that."),
+    ]
+
+
+def _examples(cls: type[Task]) -> Sequence[str]:
+    """The task's own examples, filled up to two."""
+    image = "photo.jpg " if issubclass(cls, PhotoTask) else ""
+    needed = "".join(
+        f"{options.flag(d)} {options.metavar(d)} " for d in params.declared(cls) if d.required and d.name != "image"
+    )
+    start = f"gdpkit run {cls.name} {image}{needed}"
+    made = (f"{start}-o result.png", f"{start}--seed 1 --compare compare.png -o result.png")
+    return (*cls.examples, *made)[: max(2, len(cls.examples))]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One input: the task, and where its results go."""
+
+    task: Task
+    source: Path
+    output: Path
+    notes: tuple[str, ...]
+    compare: Path | None
+
+
+def _run(
+    cls: type[Task],
+    *,
+    out: Path | None,
+    compare: Path | None,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    settings: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for name, value in options.given(values).items():
+        (settings if name in _SETTING_NAMES else fields)[name] = value
+    jobs, several = _jobs(cls, fields, out, compare)
+    if several:
+        _check_settings(jobs[0].task, settings)
+    one = partial(_plan if dry_run else _restore, settings=settings, overwrite=overwrite, as_json=as_json)
+    if not several:
+        record = one(jobs[0], jobs[0].source.name)
+        if as_json:
+            click.echo(json.dumps(record, indent=2))
+        return
+    ctx = click.get_current_context()
+    results: list[Mapping[str, Any]] = []
+    failed = 0
+    for k, job in enumerate(jobs, 1):
+        try:
+            results.append({"input": str(job.source), **one(job, f"({k}/{len(jobs)}) {job.source.name}")})
+        except Exception as error:
+            # Whatever is wrong with one photograph, the others are still worth doing.
+            failed += 1
+            report.failure(error, debug=bool(ctx.obj))
+            results.append({"input": str(job.source), "error": report.explain(error)[0]})
+    if as_json:
+        click.echo(json.dumps({"results": results}, indent=2))
+    if failed:
+        report.warn(f"{failed} of {len(jobs)} failed.")
+        ctx.exit(1)
+
+
+def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Path | None) -> tuple[list[_Job], bool]:
+    """All tasks, constructed: what is wrong with an option shows once, before any work."""
+    if issubclass(cls, PhotoTask):
+        sources, several = files.expand(fields.pop("image"))
+        tasks: list[Task] = [cls(**fields, image=source) for source in sources]
+    else:
+        sources, several = [_first_file(cls, fields)], False
+        tasks = [cls(**fields)]
+    targets = [files.target(source, cls.name, out, several) for source in sources]
+    files.distinct(sources, [path for path, _ in targets])
+    beside = [files.comparison(source, cls.name, compare, several) for source in sources]
+    return [
+        _Job(task, source, path, note, pair)
+        for task, source, (path, note), pair in zip(tasks, sources, targets, beside, strict=True)
+    ], several
+
+
+def _first_file(cls: type[Task], fields: Mapping[str, Any]) -> Path:
+    """The file that lends its name to the output of a task about several files."""
+    for declared in params.declared(cls):
+        value = fields.get(declared.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Path):
+                return item
+    return Path(f"{cls.name}.png")
+
+
+def _check_settings(task: Task, settings: Mapping[str, Any]) -> None:
+    """What is wrong with an option of the run fails here, once, and not with every input."""
+    from gdpkit import choices, distances
+
+    wanted = choices.Settings(**settings)
+    distances.by_name(wanted.distance)
+    chosen = choices.choose(task, wanted)
+    chosen.prior.load(chosen.device)
+
+
+def _check_files(job: _Job, overwrite: bool) -> None:
+    """Raise now what would spoil the result after minutes of work."""
+    from gdpkit import images
+
+    images.check_writable(job.output, overwrite)
+    if job.compare is not None:
+        if job.compare.absolute() == job.output.absolute():
+            raise GdpkitError(f"{job.output}: the result and --compare need different names")
+        images.check_writable(job.compare, overwrite)
+
+
+def _restore(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
+    from gdpkit import engine, images
+
+    _check_files(job, overwrite)
+    with report.progress(label) as on_step:
+        result = engine.restore(job.task, on_step=on_step, **settings)
+    notes = [*result.notes, *result.save(job.output, overwrite=overwrite)]
+    record = dict(result.record)
+    if job.compare is not None:
+        images.save(job.compare, report.side_by_side(result.input_image, result.image), overwrite=overwrite)
+        record["compare"] = str(job.compare)
+    for note in dict.fromkeys([*job.notes, *notes]):
+        report.warn(f"Note: {job.source.name}: {note}")
+    if not as_json:
+        click.echo(os.fsencode(job.output))  # as bytes: a name need not be valid text
+    return record
+
+
+def _plan(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
+    from gdpkit import choices, planning
+
+    _check_files(job, overwrite)
+    plan = planning.plan(job.task, choices.Settings(**settings))
+    if not as_json:
+        width, height = plan.size
+        work = f"{plan.evaluations} evaluations of {plan.prior} by {plan.sampler} on {plan.device}"
+        cost = "an unknown time"
+        if plan.seconds is not None and plan.memory_mib is not None:
+            cost = f"about {report.duration(plan.seconds)} and {plan.memory_mib:.0f} MiB"
+        click.echo(f"{label} -> {job.output}: {width}x{height}, {work}, {cost}")
+    return {**plan.record(), "outputs": [str(job.output)]}

@@ -1,0 +1,38 @@
+"""What judges a picture: quality losses, which guide, and metrics, which measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from gdpkit.components.base import Component
+from gdpkit.params import param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityLoss(Component):
+    """Q(x): what speaks against a picture whatever was observed. Guides every task through `--loss`."""
+
+    weight: float = param(1.0, help="Weight lambda of the loss in the objective.", min=0)
+
+    def __call__(self, image: Tensor, observed: Tensor | None) -> Tensor:
+        """(B, 3, H, W) -> (B,), differentiable, without `weight`; a mean over pixels, so that size does not matter.
+
+        `observed` is the first observation's image where its size is the image's own, else None.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Component):
+    """A number for a picture. `reference` says what it is compared with, `higher_is_better` how to read it."""
+
+    reference: ClassVar[Literal["truth", "input", "exposures", "none"]] = "truth"
+    higher_is_better: ClassVar[bool] = True
+
+    def __call__(self, image: Tensor, reference: Tensor | None) -> Tensor:
+        """(B, C, H, W) in [0, 1] and what it is compared with -> (B,)."""
+        raise NotImplementedError

@@ -1,0 +1,100 @@
+"""Samplers: how the clean image is drawn from the prior while the objective keeps it true to the observations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from gdpkit.components.base import Component
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from gdpkit.components.prior import Prior
+
+
+class Noise(Protocol):
+    """A source of standard normal noise. `gdpkit.noise.SeededNoise` is the one that runs use."""
+
+    def normal(self, shape: Sequence[int], device: Any = None) -> Tensor:
+        """The next draw, (B, ...) float32, independent for each image of the batch."""
+        ...
+
+
+class Objective(Protocol):
+    """What a sampler may ask of the observations. All of it is per image and none of it depends on the image's size.
+
+    E(x, u) = sum_i sum_pixels weight_i L(D_i(x; u_i), y_i) / sigma_i^2 + sum_j lambda_j N Q_j(x), so that for squared
+    error and linear D the likelihood of x is exp(-E / 2). `gdpkit.objective.EnergyObjective` is the implementation.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, 3, H, W) of the clean image."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the observations are."""
+        ...
+
+    def supports(self, what: Literal["linear", "project", "spectral"]) -> bool:
+        """Whether the observations are linear in the image, can be projected on, or have a singular system."""
+        ...
+
+    def energy(self, x: Tensor) -> Tensor:
+        """E, (B,)."""
+        ...
+
+    def gradient(self, x: Tensor, reduction: Literal["sum", "mean"] = "sum") -> Tensor:
+        """The gradient of E; with "mean" that of the published loss: mean over pixels of L, plus lambda Q."""
+        ...
+
+    def prox(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """The minimiser over z of E(z) + |z - x|^2 / sigma^2: the mean of N(x, sigma^2) given the observations."""
+        ...
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest image that explains the observations exactly."""
+        ...
+
+    def spectral(self) -> Any:
+        """The singular system of the one linear observation, where `supports("spectral")`."""
+        ...
+
+    def discrepancy(self, x: Tensor) -> Tensor:
+        """Mean over weighted pixels of (D(x) - y)^2 / sigma^2, (B,): 1 where x fits as well as the truth does."""
+        ...
+
+    def fit(self, x: Tensor) -> None:
+        """Update the unknowns once, given the present estimate of the clean image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a sampler.
+
+    index, total: 1 .. total.
+    image: the present estimate of the clean image, (B, 3, H, W) in [0, 1]; of the last step, the result.
+    """
+
+    index: int
+    total: int
+    image: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Component):
+    """Draws the clean image. It sees the prior and the objective, and knows no task, no file and no plugin."""
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations of the prior one run takes."""
+        raise NotImplementedError
+
+    def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
+        """Yield every step; the image of the last one is the result."""
+        raise NotImplementedError

@@ -1,0 +1,77 @@
+"""Tasks: what a person asks for. A task states its problem and never contains a sampling loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from gdpkit.components.base import Component
+from gdpkit.components.degradation import Degradation
+from gdpkit.components.observation import Observation, Problem, Result
+from gdpkit.errors import ImageError
+from gdpkit.params import param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task(Component):
+    """What was observed, through which degradations, and which quality losses."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """`--preset NAME` -> options of the run, e.g. {"paper": {"sampler": "gdp:scale=2000"}}."""
+
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Complete command lines for `--help`."""
+
+    def problem(self) -> Problem:
+        """Read the files and state the problem."""
+        raise NotImplementedError
+
+    def finish(self, result: Result) -> Tensor:
+        """Make the output picture, (B, C, H, W), of the clean image; the identity for most tasks."""
+        return result.image
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhotoTask(Task):
+    """A task about one photograph: a subclass says only through which degradation it was seen."""
+
+    smallest: ClassVar[int] = 16
+    """The least side, in pixels, that the photograph must have."""
+
+    image: Path = param(help="The photograph: a file, or from Python also an array or tensor in [0, 1].")
+
+    def degradation(self) -> Degradation:
+        """D: how the clean image became this photograph."""
+        raise NotImplementedError
+
+    def problem(self) -> Problem:
+        """One observation: the photograph, with the noise of its degradation and of its own rounding."""
+        from gdpkit import functional, images
+
+        picture = images.open_picture(self.image)
+        height, width = picture.pixels.shape[-2:]
+        if min(height, width) < self.smallest:
+            side = self.smallest
+            raise ImageError(f"{picture.source} is {width}x{height} pixels; {self.name} needs at least {side}x{side}")
+        degradation = self.degradation()
+        observed = degradation.accept(picture.pixels)
+        if not self._adds_colour(degradation):
+            observed = functional.with_channels(observed, 3)
+        sigma = max(degradation.noise_sigma, picture.rounding_sigma, functional.LEAST_SIGMA)
+        return Problem((Observation(observed, degradation, sigma),), source=picture)
+
+    def finish(self, result: Result) -> Tensor:
+        """A grey photograph stays grey unless its degradation took the colour away."""
+        source = result.problem.source
+        if source is None or not source.grey or self._adds_colour(result.problem.observations[0].degradation):
+            return result.image
+        return result.image.mean(dim=1, keepdim=True)
+
+    @staticmethod
+    def _adds_colour(degradation: Degradation) -> bool:
+        return degradation.clean_shape((1, 16, 16))[0] == 3

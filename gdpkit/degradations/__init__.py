@@ -1,0 +1,1 @@
+"""Degradation models, one a file."""

@@ -1,0 +1,49 @@
+"""Losing the colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from gdpkit.components import Degradation, Shape
+from gdpkit.errors import GdpkitError
+from gdpkit.params import param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS = {"mean": (1 / 3, 1 / 3, 1 / 3), "bt601": (0.299, 0.587, 0.114)}
+
+
+@dataclass(frozen=True)
+class Gray(Degradation):
+    """Turn colour to grey: y = w_R R + w_G G + w_B B.
+
+    `mean` weighs the channels alike, as in the paper; `bt601` is the luma of JPEG and television (ITU-R BT.601).
+    """
+
+    name = "gray"
+    linear: ClassVar[bool] = True
+    weights: str = param("mean", help="How the channels are weighed.", choices=tuple(WEIGHTS))
+
+    def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, 3, H, W) -> (B, 1, H, W); a grey image stays as it is."""
+        if image.shape[1] == 1:
+            return image
+        weights = image.new_tensor(WEIGHTS[self.weights])
+        return (image * weights[:, None, None]).sum(dim=1, keepdim=True)
+
+    def accept(self, observed: Tensor) -> Tensor:
+        """A colour picture is reduced by these weights."""
+        return self(observed)
+
+    def propagate(self, sigma: float) -> float:
+        """Independent noise of the channels averages out."""
+        return float(sigma * sum(w * w for w in WEIGHTS[self.weights]) ** 0.5)
+
+    def clean_shape(self, observed_shape: Shape) -> Shape:
+        """Three channels, from one."""
+        channels, height, width = observed_shape
+        if channels != 1:
+            raise GdpkitError(f"gray gives one channel, so its observation has one, not {channels}")
+        return 3, height, width

@@ -1,0 +1,125 @@
+"""The engine: a task in, a restored picture out. Each line of `restore` is one step of the method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gdpkit import choices
+from gdpkit.choices import Settings
+from gdpkit.components import Denoised, Prior, QualityLoss, Result, Sampler, Step, Task
+from gdpkit.errors import GdpkitError
+from gdpkit.noise import SeededNoise
+from gdpkit.objective import EnergyObjective
+from gdpkit.restoration import Restoration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def restore(
+    task: str | Task,
+    *,
+    prior: str | Prior | None = None,
+    sampler: str | Sampler | None = None,
+    steps: int | None = None,
+    fidelity: float | None = None,
+    distance: str = "mse",
+    losses: Sequence[str | QualityLoss] = (),
+    seed: int = 0,
+    device: str = "auto",
+    preset: str = "default",
+    on_step: Callable[[Step], None] | None = None,
+    **parameters: Any,
+) -> Restoration:
+    """Restore what a task observed.
+
+    Args:
+        task: its name with `parameters` as its options, as in `restore("sr", image="small.png", scale=4)`, or a
+            `Task`. Where the command line takes a file, an array (H, W[, 3]) or tensor ([B,] C, H, W) serves as well.
+        prior: "name", "name:key=value", a checkpoint's path, or a `Prior`; the embedded one by default.
+        sampler: "name", "name:key=value" or a `Sampler`; the preset's by default.
+        steps, fidelity: set the sampler's parameters of these names.
+        distance: how observations are compared: mse, l1 or huber.
+        losses: quality losses to add, "name:key=value" or `QualityLoss`.
+        seed: of the noise. The same seed and input give the same bytes.
+        device: auto, cpu, cuda or cuda:N.
+        preset: default, or another that the task declares, such as paper.
+        on_step: called with every `Step`; raise from it to cancel.
+
+    Raises:
+        GdpkitError: for everything that the caller can mend, with a message that says how.
+    """
+    settings = Settings(
+        prior=prior, sampler=sampler, steps=steps, fidelity=fidelity, distance=distance, losses=tuple(losses),
+        seed=seed, device=device, preset=preset,
+    )  # fmt: skip
+    task = choices.task(task, parameters)
+    chosen = choices.choose(task, settings)
+    started = time.perf_counter()
+    problem = task.problem()
+    problem = replace(problem, losses=problem.losses + chosen.losses)
+    chosen.prior.load(chosen.device)
+    objective = EnergyObjective(problem, chosen.distance, chosen.device)
+    noise = SeededNoise.of(settings.seed, problem)
+    counted = _Counted(prior=chosen.prior)
+    step = None
+    with choices.peak_memory(chosen.device) as peak:
+        for step in chosen.sampler.sample(counted, objective, noise):
+            if on_step is not None:
+                on_step(step)
+    if step is None:
+        raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
+    with torch.no_grad():
+        consistency = objective.consistency(step.image).mean().item()
+    unknowns = {name: value.cpu() for name, value in objective.unknowns.items()}
+    result = Result(step.image.cpu(), unknowns, problem)
+    output = task.finish(result)
+    record = {
+        "outputs": [],
+        "size": [output.shape[-1], output.shape[-2]],
+        "task": task.name,
+        "prior": chosen.prior.name,
+        "prior_sha256": chosen.prior.sha256,
+        "sampler": chosen.sampler.name,
+        "network_evaluations": counted.calls,
+        "seconds": round(time.perf_counter() - started, 3),
+        "peak_memory_mib": round(peak.mib(), 1),
+        "device": str(chosen.device),
+        "seed": settings.seed,
+        "consistency": round(consistency, 4),
+    }
+    return Restoration(output, unknowns, record, problem)
+
+
+def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:
+    """The prior that `run` would use, its weights read and checked: by name, "name:key=value", or a checkpoint's path."""
+    prior = choices.prior(None if name_or_file is None else str(name_or_file))
+    prior.load(choices.device(device))
+    return prior
+
+
+@dataclass(frozen=True)
+class _Counted(Prior):
+    """A prior that counts its evaluations."""
+
+    name = "counted"
+    prior: Prior
+    _calls: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def calls(self) -> int:
+        return self._calls[0]
+
+    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+        self._calls[0] += 1
+        return self.prior.denoise(noisy, sigma)
+
+    @property
+    def receptive_field(self) -> int | None:
+        return self.prior.receptive_field

@@ -1,0 +1,126 @@
+"""Tensor mathematics that several components share. Images are (B, C, H, W)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gdpkit.errors import GdpkitError
+
+LEAST_SIGMA = 1e-3
+"""Noise assumed where nothing is known to have been rounded, in 0..255: about that of a 16-bit file."""
+
+
+def with_channels(image: Tensor, channels: int) -> Tensor:
+    """Repeat a grey image to 3 channels, or average 3 to 1; unchanged where the number is right."""
+    if image.shape[1] == channels:
+        return image
+    if image.shape[1] == 1:
+        return image.expand(-1, channels, -1, -1).contiguous()
+    if channels == 1:
+        return image.mean(dim=1, keepdim=True)
+    raise GdpkitError(f"an image has 1 or 3 channels; cannot turn {image.shape[1]} into {channels}")
+
+
+def resize(image: Tensor, size: Sequence[int], mode: str = "bicubic") -> Tensor:
+    """Resize to (height, width), antialiased when it shrinks."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image, tuple(size), mode=mode, antialias=True, align_corners=False)
+
+
+def pad_reflect(image: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Pad by reflection with the edge pixel repeated (c b a | a b c ...), to any width."""
+    height, width = image.shape[-2:]
+    if left or right:
+        image = image.index_select(-1, _reflected(width, left, right, image.device))
+    if top or bottom:
+        image = image.index_select(-2, _reflected(height, top, bottom, image.device))
+    return image
+
+
+def _reflected(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    at = torch.arange(-before, size + after, device=device) % (2 * size)
+    return torch.where(at < size, at, 2 * size - 1 - at)
+
+
+def downsample_taps(kernel: str, scale: int, sigma: float | None = None) -> tuple[list[float], int]:
+    """One axis of the kernel that makes an image `scale` times smaller.
+
+    Returns the weights, which sum to 1, and the position of the first one relative to the first pixel of the block.
+    All are centred on the block, so nothing shifts. `average`: the block's mean. `bicubic`, `lanczos`: the
+    interpolation kernels (Keys 1981 with a = -1/2; three lobes) widened by the scale, as imresize does.
+    `gaussian`: of deviation `sigma` pixels, scale / 2 by default, cut at four deviations.
+    """
+    if kernel == "average":
+        return [1 / scale] * scale, 0
+    sigma = scale / 2 if sigma is None else sigma
+    reach = {"bicubic": 2.0 * scale, "lanczos": 3.0 * scale, "gaussian": 4 * sigma}[kernel]
+    centre = (scale - 1) / 2
+    first, last = math.ceil(centre - reach), math.floor(centre + reach)
+    shape = {"bicubic": _keys, "lanczos": _lanczos3, "gaussian": _gauss}[kernel]
+    unit = sigma if kernel == "gaussian" else scale
+    weights = [shape((k - centre) / unit) for k in range(first, last + 1)]
+    total = sum(weights)
+    return [w / total for w in weights], first
+
+
+def _keys(t: float) -> float:
+    t = abs(t)
+    if t < 1:
+        return 1.5 * t**3 - 2.5 * t**2 + 1
+    return -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
+
+
+def _lanczos3(t: float) -> float:
+    if t == 0:
+        return 1.0
+    return 3 * math.sin(math.pi * t) * math.sin(math.pi * t / 3) / (math.pi * t) ** 2 if abs(t) < 3 else 0.0
+
+
+def _gauss(t: float) -> float:
+    return math.exp(-t * t / 2)
+
+
+def decimate(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Tensor:
+    """Filter both axes with `taps` and keep every `scale`-th value; borders reflect.
+
+    `first` is the position of the first tap relative to the first pixel of each block. Sides that are no multiple
+    of `scale` lose their last rows and columns.
+    """
+    batch, channels, height, width = image.shape
+    rows, columns = height // scale, width // scale
+    last = first + len(taps) - 1
+    weights = torch.tensor(taps, dtype=image.dtype, device=image.device)
+    flat = image.reshape(batch * channels, 1, height, width)
+    after = max(0, (columns - 1) * scale + last - (width - 1))
+    flat = pad_reflect(flat, max(0, -first), after, 0, 0)
+    flat = F.conv2d(flat, weights.view(1, 1, 1, -1), stride=(1, scale))[..., :columns]
+    after = max(0, (rows - 1) * scale + last - (height - 1))
+    flat = pad_reflect(flat, 0, 0, max(0, -first), after)
+    flat = F.conv2d(flat, weights.view(1, 1, -1, 1), stride=(scale, 1))[..., :rows, :]
+    return flat.reshape(batch, channels, rows, columns)
+
+
+def decimate_transpose(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Tensor:
+    """The transpose of `decimate` for images whose sides are multiples of the scale: (B, C, h, w) -> (B, C, H, W)."""
+    batch, channels, rows, columns = image.shape
+    weights = torch.tensor(taps, dtype=image.dtype, device=image.device)
+    flat = image.reshape(batch * channels, 1, rows, columns)
+    flat = F.conv_transpose2d(flat, weights.view(1, 1, -1, 1), stride=(scale, 1))
+    flat = _fold(flat, -2, first, rows * scale)
+    flat = F.conv_transpose2d(flat, weights.view(1, 1, 1, -1), stride=(1, scale))
+    flat = _fold(flat, -1, first, columns * scale)
+    return flat.reshape(batch, channels, rows * scale, columns * scale)
+
+
+def _fold(image: Tensor, dim: int, first: int, size: int) -> Tensor:
+    """Add what lies at positions first, first + 1, ... of an axis to where `pad_reflect` took it from."""
+    at = _reflected(size, -first, image.shape[dim] + first - size, image.device)
+    shape = list(image.shape)
+    shape[dim] = size
+    return image.new_zeros(shape).index_add(dim, at, image)

@@ -1,0 +1,34 @@
+"""Files and arrays to pictures, and back: 8/16-bit, camera RAW, EXR, HDR; EXIF, ICC, alpha, orientation.
+
+picture.py   what was read: `Picture`; arrays in, arrays out
+reading.py   `load`: tells formats apart by their bytes, checks the size, decodes
+deep.py      more than 8 bits a channel (Pillow cuts them)
+raw.py       camera RAW
+linear.py    EXR and Radiance HDR, and the sRGB curve
+metadata.py  EXIF, orientation, colour profiles
+writing.py   `save`: depth and metadata by suffix and source; all or nothing
+encoders.py  16-bit PNG, and TIFF, as bytes
+"""
+
+from __future__ import annotations
+
+from gdpkit.images.linear import decode_srgb, encode_srgb
+from gdpkit.images.picture import Picture, from_array, to_array
+from gdpkit.images.reading import load, open_picture, read_image, read_linear
+from gdpkit.images.writing import check_writable, save, save_linear, to_png_bytes
+
+__all__ = [
+    "Picture",
+    "check_writable",
+    "decode_srgb",
+    "encode_srgb",
+    "from_array",
+    "load",
+    "open_picture",
+    "read_image",
+    "read_linear",
+    "save",
+    "save_linear",
+    "to_array",
+    "to_png_bytes",
+]

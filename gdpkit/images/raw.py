@@ -1,0 +1,78 @@
+"""Camera RAW, through LibRaw."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import Image
+from torch import Tensor
+
+from gdpkit.errors import ImageError
+from gdpkit.images.linear import check_size
+from gdpkit.images.picture import to_tensor
+
+_MAGIC = (
+    (0, b"FUJIFILMCCD-RAW"),
+    (0, b"FOVb"),  # Sigma
+    (0, b"\0MRM"),  # Minolta
+    (0, b"IIRO"),  # Olympus
+    (0, b"IIRS"),
+    (0, b"MMOR"),
+    (0, b"IIU\0"),  # Panasonic
+    (4, b"ftypcrx"),  # Canon CR3
+    (6, b"HEAPCCDR"),  # Canon CRW
+    (8, b"CR\x02"),  # Canon CR2
+)
+
+_NAMES = "3fr arw cr2 cr3 crw dng erf kdc mrw nef nrw orf pef raf raw rw2 srw x3f"
+SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+"""What cameras name their RAW files. Only messages look at it."""
+
+
+def is_raw(data: bytes) -> bool:
+    """Whether the bytes are camera RAW: by their signature, or by the tags of a TIFF that is no ordinary TIFF."""
+    if any(data.startswith(magic, offset) for offset, magic in _MAGIC):
+        return True
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return False
+    tags = Image.Exif()
+    try:
+        tags.load(data)
+        dng = 0xC612 in tags
+        sensor = tags.get(0x0106) in (32803, 34892)  # photometric interpretation: colour filter array, linear RAW
+        packed = tags.get(0x0103) in (32767, 32770, 34713, 65535)  # compression: Sony, Samsung, Nikon, Pentax
+        preview = tags.get(0x00FE) == 1 and 0x014A in tags  # a reduced copy in front, the sensor in a SubIFD
+    except Exception:
+        return False
+    return dng or sensor or packed or preview
+
+
+def read(data: bytes, *, linear: bool) -> tuple[Tensor, list[str]]:
+    """Develop RAW: float32 (1, C, H, W) in [0, 1], upright, sRGB primaries, and notes.
+
+    The camera's white balance where it stored one, else daylight; no automatic brightening, though LibRaw takes a
+    frame's maximum for white where it lies above 75 % of the sensor's, against pink highlights. `linear` leaves out the
+    sRGB curve. Raises ImageError where the data cannot be decoded.
+    """
+    import rawpy
+
+    try:
+        with rawpy.imread(BytesIO(data)) as raw:
+            check_size(raw.sizes.width, raw.sizes.height)
+            balance = list(raw.camera_whitebalance)
+            stored = len(balance) > 2 and min(balance[:3]) > 0
+            developed = raw.postprocess(
+                use_camera_wb=stored,
+                output_bps=16,
+                output_color=rawpy.ColorSpace.sRGB,
+                no_auto_bright=True,
+                gamma=(1, 1) if linear else (2.4, 12.92),
+            )
+    except rawpy.LibRawError as error:
+        reason = error.args[0] if error.args else "unknown reason"
+        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason
+        raise ImageError(f"its camera RAW data are cut short, damaged or of an unknown kind ({reason})") from error
+    if not developed.any():
+        raise ImageError("its camera RAW data decode to nothing but zeros: the pixels are missing from the file")
+    notes = [] if stored else ["the camera stored no white balance, daylight is assumed"]
+    return to_tensor(developed, 65535), notes

@@ -1,0 +1,1 @@
+"""Priors, one a file: what clean photographs look like, told by a denoiser."""

@@ -1,0 +1,73 @@
+"""The prior inside the wheel, and any other that `gdpkit.training` made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gdpkit.components import Denoised, Prior
+from gdpkit.params import param
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+EMBEDDED = Path(__file__).with_name("embedded.safetensors")
+
+
+@dataclass(frozen=True)
+class EmbeddedPrior(Prior):
+    """The small convolutional network that comes with gdpkit (docs/prior.md), or another of its kind.
+
+    Works at any size: the image is extended by reflection to the next multiple the network needs.
+    """
+
+    name = "embedded"
+    file: Path = param(EMBEDDED, help="Checkpoint made by gdpkit; the one inside the package by default.")
+
+    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+        """One evaluation of the network, in float32."""
+        import torch
+
+        from gdpkit import functional
+        from gdpkit.priors import checkpoint
+
+        network = checkpoint.load_unet(self.file, noisy.device).network
+        sigmas = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).expand(len(noisy))
+        height, width = noisy.shape[-2:]
+        below, right = -height % network.multiple, -width % network.multiple
+        x = functional.pad_reflect(2 * noisy - 1, 0, right, 0, below)
+        clean = network(x.contiguous(memory_format=torch.channels_last), 2 * sigmas)
+        return Denoised((clean[..., :height, :width] + 1) / 2)
+
+    def load(self, device: str | torch.device) -> None:
+        """Read and check the file."""
+        from gdpkit.priors import checkpoint
+
+        checkpoint.load_unet(self.file, device)
+
+    @property
+    def receptive_field(self) -> int:
+        """Of the file's network."""
+        from gdpkit.priors import checkpoint
+
+        return checkpoint.load_unet(self.file, "cpu").network.receptive_field
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        from gdpkit.priors import checkpoint
+
+        return checkpoint.sha256(self.file)
+
+    def work(self, height: int, width: int) -> tuple[float, float]:
+        """Counted from the network's shapes."""
+        import torch
+
+        from gdpkit.priors import checkpoint, cost
+        from gdpkit.priors.unet import UNet
+
+        network = checkpoint.load_unet(self.file, "cpu").network
+        height, width = height + -height % network.multiple, width + -width % network.multiple
+        return cost.evaluation(lambda: UNet(network.widths, network.depths), height, width, torch.ones(1))

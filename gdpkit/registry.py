@@ -1,0 +1,149 @@
+"""The table of components: entry points in, classes by name out.
+
+A plugin that cannot be loaded, or a hook that is misspelt, is remembered with its error and stops nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gdpkit import hookspecs, params
+from gdpkit.components import Component, Degradation, Metric, Prior, QualityLoss, Sampler, Task
+from gdpkit.errors import PluginError, UnknownNameError, did_you_mean
+
+KINDS: dict[str, type[Component]] = {
+    "tasks": Task,
+    "degradations": Degradation,
+    "losses": QualityLoss,
+    "samplers": Sampler,
+    "priors": Prior,
+    "metrics": Metric,
+}
+
+
+@dataclass
+class Plugin:
+    """One entry point of the group `gdpkit`: what it offers and what is wrong with it."""
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    offers: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+class Registry:
+    """Components by kind and name. `load()` gives the one of all installed plugins."""
+
+    def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
+        self._table: dict[str, dict[str, list[tuple[str, type[Component]]]]] = {kind: {} for kind in KINDS}
+
+    def add(self, plugin: Plugin, module: ModuleType | Any) -> None:
+        """Register what a loaded module offers; faults become lines of `plugin.errors`."""
+        self.plugins.append(plugin)
+        plugin.errors += _misspelt(module)
+        manager = pluggy.PluginManager("gdpkit")
+        manager.add_hookspecs(hookspecs)
+        try:
+            manager.register(module, plugin.name)
+        except Exception as error:
+            plugin.errors.append(_one_line(error))
+            return
+        for kind, base in KINDS.items():
+            try:
+                offered = [c for classes in getattr(manager.hook, f"gdpkit_{kind}")() for c in classes]
+            except Exception as error:
+                plugin.errors.append(f"gdpkit_{kind}: {_one_line(error)}")
+                continue
+            for cls in offered:
+                fault = _fault(cls, base)
+                if fault:
+                    plugin.errors.append(f"gdpkit_{kind}: {fault}")
+                else:
+                    plugin.offers.append(f"{kind[:-1] if kind != 'losses' else 'loss'} {cls.name}")
+                    self._table[kind].setdefault(cls.name, []).append((plugin.name, cls))
+
+    def names(self, kind: str) -> list[str]:
+        """The names of a kind ("tasks", "degradations", ...), sorted."""
+        return sorted(self._table[kind])
+
+    def get(self, kind: str, name: str) -> type[Any]:
+        """The class of that kind and name; an error suggests the nearest name, or names the plugins that clash."""
+        claims = self._table[kind].get(name, [])
+        if not claims:
+            what = "loss" if kind == "losses" else kind[:-1]
+            raise UnknownNameError(f"unknown {what} {name!r}.{did_you_mean(name, self._table[kind])}")
+        if len(claims) > 1:
+            raise PluginError(f"{name!r} is claimed by two plugins, {_both(claims)}; uninstall one of them")
+        return claims[0][1]
+
+    def conflicts(self) -> list[str]:
+        """A sentence for every name that more than one plugin claims."""
+        return [
+            f"{kind}: {name!r} is claimed by {_both(claims)}"
+            for kind, table in self._table.items()
+            for name, claims in table.items()
+            if len(claims) > 1
+        ]
+
+    def build(self, kind: str, spec: str) -> Any:
+        """A component from "name:key=value,..."."""
+        name, values = params.parse(spec)
+        return params.build(self.get(kind, name), values)
+
+
+@cache
+def load() -> Registry:
+    """The registry of everything installed, core first."""
+    registry = Registry()
+    points = importlib.metadata.entry_points(group="gdpkit")
+    for point in sorted(points, key=lambda p: (p.name != "builtin", p.name)):
+        plugin = Plugin(point.name)
+        if point.dist is not None:
+            plugin.distribution, plugin.version = point.dist.name, point.dist.version
+        try:
+            module = point.load()
+        except Exception as error:
+            plugin.errors.append(_one_line(error))
+            registry.plugins.append(plugin)
+            continue
+        registry.add(plugin, module)
+    return registry
+
+
+def _misspelt(module: Any) -> Iterable[str]:
+    known = [f"gdpkit_{kind}" for kind in KINDS]
+    for name, function in inspect.getmembers(module, callable):
+        if getattr(function, "gdpkit_impl", None) is not None and name not in known:
+            yield f"there is no hook {name!r}.{did_you_mean(name, known)}"
+
+
+def _fault(cls: Any, base: type[Component]) -> str | None:
+    if not isinstance(cls, type) or not issubclass(cls, base):
+        return f"{cls!r} is not a subclass of {base.__name__}"
+    if not isinstance(getattr(cls, "name", None), str):
+        return f"{cls.__qualname__} has no `name`"
+    if not is_dataclass(cls) or "__dataclass_fields__" not in cls.__dict__:
+        return f"{cls.__qualname__} is not decorated with @dataclass(frozen=True)"
+    try:
+        params.declared(cls)
+    except PluginError as error:
+        return str(error)
+    return None
+
+
+def _both(claims: list[tuple[str, type[Component]]]) -> str:
+    return " and ".join(f"{plugin} ({cls.__module__}.{cls.__qualname__})" for plugin, cls in claims)
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,71 @@
+"""What a run gives back: the picture, the fitted unknowns, and the record of how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from gdpkit import images
+from gdpkit.components import Problem
+
+MOST_VALUES = 16  # larger unknowns, such as maps and kernels, are written to files of their own
+
+
+class Restoration:
+    """A restored picture. It shows itself in a notebook.
+
+    tensor: (B, C, H, W) in [0, 1].
+    unknowns: the fitted parameters of the degradation, as arrays by name.
+    record: the facts of the run, ready for JSON.
+    """
+
+    def __init__(self, tensor: Tensor, unknowns: Mapping[str, Tensor], record: dict[str, Any], problem: Problem) -> None:
+        self.tensor = tensor
+        self.unknowns: dict[str, npt.NDArray[np.float32]] = {k: u.numpy() for k, u in unknowns.items()}
+        self.record = record
+        self.notes: tuple[str, ...] = problem.source.notes if problem.source is not None else ()
+        self._problem = problem
+        record["unknowns"] = {k: u.tolist() for k, u in self.unknowns.items() if u.size <= MOST_VALUES}
+
+    @property
+    def image(self) -> npt.NDArray[np.float32]:
+        """float32 in [0, 1], H x W x 3, or H x W where the result is grey; the first of a batch."""
+        return images.to_array(self.tensor[:1])
+
+    @property
+    def input_image(self) -> npt.NDArray[np.float32]:
+        """What was observed, in the same form."""
+        source = self._problem.source
+        return images.to_array(self._problem.observations[0].image[:1] if source is None else source.pixels)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> tuple[str, ...]:
+        """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
+
+        Large unknowns go to `<stem>.<name>.npy` beside it. Returns sentences about what could not be kept.
+        Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
+        """
+        path = Path(path)
+        notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
+        for name, value in self.unknowns.items():
+            if value.size > MOST_VALUES:
+                beside = path.with_name(f"{path.stem}.{name}.npy")
+                np.save(beside, value)
+                self.record["unknowns"][name] = str(beside)
+        self.record["outputs"].append(str(path))
+        return notes
+
+    def _repr_png_(self) -> bytes:
+        return images.to_png_bytes(self.tensor[:1])
+
+    def __repr__(self) -> str:
+        width, height = self.record["size"]
+        return (
+            f"<Restoration by {self.record['task']}: {width}x{height}, {self.record['network_evaluations']} evaluations "
+            f"of {self.record['prior']} in {self.record['seconds']:.1f} s>"
+        )
+

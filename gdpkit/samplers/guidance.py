@@ -1,0 +1,27 @@
+"""Guidance whose strength follows from the noise: Morozov's discrepancy principle."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gdpkit.components import Objective
+
+
+def descend_to_noise(objective: Objective, x: Tensor) -> Tensor:
+    """The step from x along -grad E to where the residual is that of the noise, (B, 3, H, W).
+
+    Goes to the first point of the line where the mean of (D(x) - y)^2 / sigma^2 is 1, or to the line's minimum where
+    it stays above; nowhere if x already fits. E is taken to be a parabola along the line, which it is for linear
+    degradations; its curvature is read off one more evaluation of E.
+    """
+    gradient = objective.gradient(x)
+    slope = gradient.square().flatten(1).sum(1)
+    energy = objective.energy(x)
+    trial = energy / slope.clamp_min(1e-30)
+    moved = x - trial.view(-1, 1, 1, 1) * gradient
+    curvature = 2 * (objective.energy(moved) - energy + trial * slope) / trial.square().clamp_min(1e-30)
+    curvature = curvature.clamp_min(1e-30)
+    excess = energy * (1 - 1 / objective.discrepancy(x).clamp_min(1e-30)).clamp_min(0)
+    length = (slope - (slope**2 - 2 * curvature * excess).clamp_min(0).sqrt()) / curvature
+    return -torch.where(excess > 0, length, 0).view(-1, 1, 1, 1) * gradient

@@ -1,0 +1,74 @@
+"""The forward model, run on a clean picture: what a camera would have recorded. For trials and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gdpkit import images, params, registry
+from gdpkit.components import Degradation
+from gdpkit.errors import GdpkitError, UnknownNameError, did_you_mean
+from gdpkit.images import Picture
+from gdpkit.noise import SeededNoise, digest
+
+
+def chain(stages: Sequence[str | Degradation]) -> Degradation:
+    """One degradation of stages in the order light meets them, each a `Degradation` or "name:key=value"."""
+    if not stages:
+        raise GdpkitError("a chain needs at least one stage, e.g. downsample:scale=4")
+    built = [registry.load().build("degradations", s) if isinstance(s, str) else s for s in stages]
+    return reduce(lambda first, then: first >> then, built)
+
+
+def degrade(
+    image: str | Path | npt.NDArray[Any] | Tensor | Picture, stages: Sequence[str | Degradation], *, seed: int = 0
+) -> Picture:
+    """Put a clean picture through stages, with their noise; rounding comes with the file it is saved to.
+
+    A stage's unknowns are given like its parameters, as in "tutorial-haze:airlight=0.9"; one that is not given has
+    the value the degradation would first guess. Noise depends on the seed and the picture.
+    """
+    if not stages:
+        raise GdpkitError("nothing to do: give at least one stage, e.g. downsample:scale=4")
+    picture = images.open_picture(image)
+    pixels = picture.pixels
+    noise = SeededNoise(seed, [digest(pixels[0])])
+    with torch.no_grad():
+        for stage in stages:
+            degradation, given = _stage(stage)
+            pixels = degradation.simulate(pixels, noise, **_unknowns(degradation, pixels, given))
+    return replace(picture, pixels=pixels.clamp(0, 1), alpha=picture.alpha if _same_size(pixels, picture) else None)
+
+
+def _same_size(pixels: Tensor, picture: Picture) -> bool:
+    return pixels.shape[-2:] == picture.pixels.shape[-2:]
+
+
+def _stage(stage: str | Degradation) -> tuple[Degradation, dict[str, str]]:
+    """A stage, and the texts that are none of its parameters and so must be unknowns."""
+    if isinstance(stage, Degradation):
+        return stage, {}
+    name, values = params.parse(stage)
+    cls = registry.load().get("degradations", name)
+    fields = {d.name for d in params.declared(cls)}
+    own = {k: v for k, v in values.items() if k.replace("-", "_") in fields}
+    return params.build(cls, own), {k: v for k, v in values.items() if k not in own}
+
+
+def _unknowns(degradation: Degradation, pixels: Tensor, given: dict[str, str]) -> dict[str, Tensor]:
+    channels, height, width = pixels.shape[1:]
+    guesses = degradation.unknowns(pixels, (channels, height, width))
+    for key, text in given.items():
+        if key not in guesses:
+            known = [d.name for d in params.declared(type(degradation))] + list(guesses)
+            raise UnknownNameError(f"{degradation.name} has no parameter {key!r}.{did_you_mean(key, known)}")
+        value = params.convert(text, float, f"{degradation.name}: {key}")
+        guesses[key] = torch.full_like(guesses[key], value)
+    return degradation.constrain(**guesses) if guesses else {}
