@@ -35,14 +35,15 @@ from gdpkit.params import param
 if TYPE_CHECKING:
     from gdpkit.engine import load_prior, restore
     from gdpkit.images import read_image
+    from gdpkit.registry import chain
     from gdpkit.restoration import Restoration
-    from gdpkit.simulate import chain, degrade
+    from gdpkit.simulate import degrade
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "Restoration": "gdpkit.restoration",
-    "chain": "gdpkit.simulate",
+    "chain": "gdpkit.registry",
     "degrade": "gdpkit.simulate",
     "load_prior": "gdpkit.engine",
     "read_image": "gdpkit.images",

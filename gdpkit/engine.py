@@ -44,13 +44,15 @@ def restore(
             `Task`. Where the command line takes a file, an array (H, W[, 3]) or tensor ([B,] C, H, W) serves as well.
         prior: "name", "name:key=value", a checkpoint's path, or a `Prior`; the embedded one by default.
         sampler: "name", "name:key=value" or a `Sampler`; the preset's by default.
-        steps, fidelity: set the sampler's parameters of these names.
+        steps: sets the sampler's parameter of that name.
+        fidelity: likewise.
         distance: how observations are compared: mse, l1 or huber.
         losses: quality losses to add, "name:key=value" or `QualityLoss`.
         seed: of the noise. The same seed and input give the same bytes.
         device: auto, cpu, cuda or cuda:N.
         preset: default, or another that the task declares, such as paper.
         on_step: called with every `Step`; raise from it to cancel.
+        **parameters: the task's own.
 
     Raises:
         GdpkitError: for everything that the caller can mend, with a message that says how.
@@ -98,7 +100,7 @@ def restore(
 
 
 def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:
-    """The prior that `run` would use, its weights read and checked: by name, "name:key=value", or a checkpoint's path."""
+    """The prior that `run` would use, its weights read and checked: by name, "name:key=value", or a file's path."""
     prior = choices.prior(None if name_or_file is None else str(name_or_file))
     prior.load(choices.device(device))
     return prior

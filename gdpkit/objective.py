@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import solvers
-from gdpkit.components import Chain, Degradation, Observation, Problem, Unknowns
+from gdpkit.components import Degradation, Observation, Problem, Unknowns
 from gdpkit.distances import Distance, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
@@ -216,8 +216,8 @@ class EnergyObjective:
 
 def _linear_map(degradation: Degradation, observed: Tensor, shape: tuple[int, ...]) -> LinearMap:
     adjoint = getattr(degradation, "adjoint", None)
-    if isinstance(degradation, Chain) or adjoint is None:
-        return solvers.linearise(degradation, observed.new_zeros(shape))
+    if adjoint is None:
+        adjoint = solvers.linearise(degradation, observed.new_zeros(shape)).transpose
     return LinearMap(degradation, adjoint)
 
 

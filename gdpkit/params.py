@@ -176,10 +176,11 @@ def parse(spec: str) -> tuple[str, dict[str, str]]:
 def build(cls: type[T], values: Mapping[str, Any]) -> T:
     """Construct a component from texts or values, with errors that name the parameter and suggest the right one."""
     known = {d.name: d for d in declared(cls)}
+    by_option = {d.option: d for d in known.values()}  # "lambda" for the field lambda_
     name = getattr(cls, "name", cls.__name__)
     ready = {}
     for key, value in values.items():
-        d = known.get(key.replace("-", "_"))
+        d = known.get(key) or by_option.get(key.strip("_").replace("_", "-"))
         if d is None:
             raise UnknownNameError(f"{name} has no parameter {key!r}.{did_you_mean(key, known)}")
         ready[d.name] = convert(value, d.type, f"{name}: {d.name}")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from functools import cache
+from functools import cache, reduce
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +17,7 @@ import pluggy
 
 from gdpkit import hookspecs, params
 from gdpkit.components import Component, Degradation, Metric, Prior, QualityLoss, Sampler, Task
-from gdpkit.errors import PluginError, UnknownNameError, did_you_mean
+from gdpkit.errors import GdpkitError, PluginError, UnknownNameError, did_you_mean
 
 KINDS: dict[str, type[Component]] = {
     "tasks": Task,
@@ -112,7 +112,7 @@ def load() -> Registry:
             plugin.distribution, plugin.version = point.dist.name, point.dist.version
         try:
             module = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             plugin.errors.append(_one_line(error))
             registry.plugins.append(plugin)
             continue
@@ -120,11 +120,22 @@ def load() -> Registry:
     return registry
 
 
+def chain(stages: Sequence[str | Degradation]) -> Degradation:
+    """One degradation of stages in the order light meets them, each a `Degradation` or "name:key=value"."""
+    if not stages:
+        raise GdpkitError("a chain needs at least one stage, e.g. downsample:scale=4")
+    built: list[Degradation] = [load().build("degradations", s) if isinstance(s, str) else s for s in stages]
+    return reduce(lambda first, then: first >> then, built)
+
+
 def _misspelt(module: Any) -> Iterable[str]:
     known = [f"gdpkit_{kind}" for kind in KINDS]
     for name, function in inspect.getmembers(module, callable):
-        if getattr(function, "gdpkit_impl", None) is not None and name not in known:
+        marked = getattr(function, "gdpkit_impl", None) is not None
+        if marked and name not in known:
             yield f"there is no hook {name!r}.{did_you_mean(name, known)}"
+        if name in known and not marked:
+            yield f"{name} is not marked with @hookimpl, so it is never called"
 
 
 def _fault(cls: Any, base: type[Component]) -> str | None:

@@ -24,7 +24,9 @@ class Restoration:
     record: the facts of the run, ready for JSON.
     """
 
-    def __init__(self, tensor: Tensor, unknowns: Mapping[str, Tensor], record: dict[str, Any], problem: Problem) -> None:
+    def __init__(
+        self, tensor: Tensor, unknowns: Mapping[str, Tensor], record: dict[str, Any], problem: Problem
+    ) -> None:
         self.tensor = tensor
         self.unknowns: dict[str, npt.NDArray[np.float32]] = {k: u.numpy() for k, u in unknowns.items()}
         self.record = record
@@ -64,8 +66,5 @@ class Restoration:
 
     def __repr__(self) -> str:
         width, height = self.record["size"]
-        return (
-            f"<Restoration by {self.record['task']}: {width}x{height}, {self.record['network_evaluations']} evaluations "
-            f"of {self.record['prior']} in {self.record['seconds']:.1f} s>"
-        )
-
+        work = f"{self.record['network_evaluations']} evaluations of {self.record['prior']}"
+        return f"<Restoration by {self.record['task']}: {width}x{height}, {work} in {self.record['seconds']:.1f} s>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,10 @@ import torch
 from torch import Tensor
 
 from gdpkit import images, params, registry
-from gdpkit.components import Degradation
+from gdpkit.components import Chain, Degradation
 from gdpkit.errors import GdpkitError, UnknownNameError, did_you_mean
 from gdpkit.images import Picture
 from gdpkit.noise import SeededNoise, digest
-
-
-def chain(stages: Sequence[str | Degradation]) -> Degradation:
-    """One degradation of stages in the order light meets them, each a `Degradation` or "name:key=value"."""
-    if not stages:
-        raise GdpkitError("a chain needs at least one stage, e.g. downsample:scale=4")
-    built = [registry.load().build("degradations", s) if isinstance(s, str) else s for s in stages]
-    return reduce(lambda first, then: first >> then, built)
 
 
 def degrade(
@@ -41,8 +32,7 @@ def degrade(
     pixels = picture.pixels
     noise = SeededNoise(seed, [digest(pixels[0])])
     with torch.no_grad():
-        for stage in stages:
-            degradation, given = _stage(stage)
+        for degradation, given in (pair for stage in stages for pair in _stages(stage)):
             pixels = degradation.simulate(pixels, noise, **_unknowns(degradation, pixels, given))
     return replace(picture, pixels=pixels.clamp(0, 1), alpha=picture.alpha if _same_size(pixels, picture) else None)
 
@@ -51,15 +41,21 @@ def _same_size(pixels: Tensor, picture: Picture) -> bool:
     return pixels.shape[-2:] == picture.pixels.shape[-2:]
 
 
-def _stage(stage: str | Degradation) -> tuple[Degradation, dict[str, str]]:
-    """A stage, and the texts that are none of its parameters and so must be unknowns."""
+def _stages(stage: str | Degradation) -> list[tuple[Degradation, dict[str, str]]]:
+    """Stages, each with the texts that are none of its parameters and so must be unknowns.
+
+    A chain is taken apart, because its stages guess their unknowns from what reaches them.
+    """
+    if isinstance(stage, Chain):
+        return [(one, {}) for one in stage.stages]
     if isinstance(stage, Degradation):
-        return stage, {}
+        return [(stage, {})]
     name, values = params.parse(stage)
     cls = registry.load().get("degradations", name)
-    fields = {d.name for d in params.declared(cls)}
-    own = {k: v for k, v in values.items() if k.replace("-", "_") in fields}
-    return params.build(cls, own), {k: v for k, v in values.items() if k not in own}
+    fields = {key for d in params.declared(cls) for key in (d.name, d.option)}
+    own = {k: v for k, v in values.items() if k in fields or k.replace("-", "_") in fields}
+    rest = {k.replace("-", "_"): v for k, v in values.items() if k not in own}
+    return [(params.build(cls, own), rest)]
 
 
 def _unknowns(degradation: Degradation, pixels: Tensor, given: dict[str, str]) -> dict[str, Tensor]:

@@ -20,15 +20,21 @@ class LinearMap:
 
 
 def linearise(function: Map, at: Tensor) -> LinearMap:
-    """The Jacobian of `function` at a point, as products with it and with its transpose."""
-    vjp = torch.func.vjp(function, at)[1]
+    """The Jacobian of `function` at a point, as products with it and with its transpose.
 
-    def forward(tangent: Tensor) -> Tensor:
-        product: Tensor = torch.func.jvp(function, (at,), (tangent,))[1]
-        return product
+    The product with the Jacobian is the derivative of the transposed product, which is linear: two reverse passes
+    serve every operation that has a gradient, where forward-mode rules are missing for some.
+    """
+    value, pullback, *_ = torch.func.vjp(function, at)
 
     def transpose(cotangent: Tensor) -> Tensor:
-        product: Tensor = vjp(cotangent)[0]
+        product: Tensor = pullback(cotangent)[0]
+        return product
+
+    pushforward = torch.func.vjp(transpose, torch.zeros_like(value))[1]
+
+    def forward(tangent: Tensor) -> Tensor:
+        product: Tensor = pushforward(tangent)[0]
         return product
 
     return LinearMap(forward, transpose)

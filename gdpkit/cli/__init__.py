@@ -56,9 +56,6 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         report.warn("Stopped.")
         return 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        report.warn(error.format_message())
-        return 2
     except Exception as error:
         return report.failure(error, debug=debug)
     return status if isinstance(status, int) else 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gdpkit import options
+from gdpkit import options, report
 from gdpkit.errors import UnknownNameError, did_you_mean
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -91,6 +91,13 @@ class Lazy(_Exemplary, click.Group):
         super().__init__(name, context_settings=SETTINGS, help=help, **more)
         self.examples = examples
         self._what, self._entries, self._load = what, entries, load
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command: its help, on standard error, as a person needs it and a script does not."""
+        if not args and not ctx.resilient_parsing:
+            report.warn(ctx.get_help())
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names."""

@@ -33,7 +33,7 @@ class Loaded:
 
 
 def load_unet(file: Path, device: str | torch.device) -> Loaded:
-    """The network of a file on a device, cached until the file changes. Errors are `GdpkitError`s that name the file."""
+    """The network of a file on a device, cached until the file changes. A bad file is a `GdpkitError` naming it."""
     try:
         stamp = file.stat().st_mtime_ns
     except OSError as error:

@@ -11,6 +11,7 @@ Here images are in [-1, 1]; `gdpkit.priors.embedded` brings [0, 1] to it and bac
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -35,6 +36,7 @@ class ResidualBlock(nn.Module):
             self.conv2.weight.mul_(0.1)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """(B, width, h, w) and (B, embedding) -> (B, width, h, w)."""
         gain, offset = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
         hidden: Tensor = torch.addcmul(offset, self.conv1(h), 1 + gain)
         out: Tensor = h + self.conv2(F.silu(hidden))
@@ -58,7 +60,7 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(12, widths[0], 3, padding=1)
         self.encoder = self._levels(embedding)
         self.decoder = self._levels(embedding)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
         self.last = nn.Conv2d(widths[0], 12, 3, padding=1)

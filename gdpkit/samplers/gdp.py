@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Noise, Objective, Prior, Sampler, Step
 from gdpkit.params import param
@@ -25,6 +25,8 @@ class Gdp(Sampler):
     """
 
     name = "gdp"
+    example_params: ClassVar[Mapping[str, Any]] = {"steps": 50}
+
     steps: int = param(1000, help="Number of network evaluations.", min=1, max=1000)
     respacing: str | None = param(None, help="Which of the 1000 timesteps to take, e.g. ddim25; --steps by default.")
     scale: float | None = param(None, help="The paper's guidance scale s; by default the noise sets the strength.",

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from gdpkit.components import Objective
 
+DOUBLINGS = 4  # sixteen times the sigma that the sampler trusts; what then is left is the model's, not the noise
+
 
 def descend_to_noise(objective: Objective, x: Tensor) -> Tensor:
     """The step from x along -grad E to where the residual is that of the noise, (B, 3, H, W).
@@ -25,3 +27,18 @@ def descend_to_noise(objective: Objective, x: Tensor) -> Tensor:
     excess = energy * (1 - 1 / objective.discrepancy(x).clamp_min(1e-30)).clamp_min(0)
     length = (slope - (slope**2 - 2 * curvature * excess).clamp_min(0).sqrt()) / curvature
     return -torch.where(excess > 0, length, 0).view(-1, 1, 1, 1) * gradient
+
+
+def prox_to_noise(objective: Objective, x: Tensor, sigma: float) -> Tensor:
+    """`objective.prox(x, sigma)`, where need be with a larger sigma, until the residual is no larger than the noise.
+
+    x is trusted to within sigma; where that leaves more residual than noise can explain, x is worse than sigma says.
+    """
+    z = objective.prox(x, sigma)
+    for _ in range(DOUBLINGS):
+        unexplained = objective.discrepancy(z) > 1
+        if not unexplained.any():
+            break
+        sigma = 2 * sigma
+        z = torch.where(unexplained.view(-1, 1, 1, 1), objective.prox(x, sigma), z)
+    return z

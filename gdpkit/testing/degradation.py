@@ -62,8 +62,18 @@ def check_degradation(d: Degradation, shape: Shape = (3, 32, 32)) -> None:
 def _guesses(d: Degradation, clean: Tensor) -> Unknowns:
     """The guesses that an observation of this image gives, which needs guesses itself: first those from the image."""
     channels, height, width = clean.shape[1:]
-    shape = (channels, height, width)
-    return d.unknowns(d(clean, **d.unknowns(clean, shape)), shape)
+    return d.unknowns(d(clean, **_from_clean(d, clean)), (channels, height, width))
+
+
+def _from_clean(d: Degradation, clean: Tensor) -> Unknowns:
+    """Guesses before there is an observation. The stages of a chain guess one after the other, from what reaches them."""
+    found: Unknowns = {}
+    for i, stage in enumerate(d.stages if isinstance(d, Chain) else (d,)):
+        channels, height, width = clean.shape[1:]
+        guesses = stage.unknowns(clean, (channels, height, width))
+        clean = stage(clean, **guesses)
+        found |= {f"{i}.{name}" if isinstance(d, Chain) else name: value for name, value in guesses.items()}
+    return found
 
 
 def _canonical(d: Degradation, shape: Shape) -> Shape:

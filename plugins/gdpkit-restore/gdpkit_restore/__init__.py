@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gdpkit import Degradation, PhotoTask, Task, chain, hookimpl, param
 
@@ -22,6 +22,8 @@ class Restore(PhotoTask):
         "gdpkit run restore old.png -d gray -d downsample:scale=2 -o new.png",
         "gdpkit run restore grainy.jpg -d downsample:scale=2,kernel=bicubic -d noise:sigma=8 --compare both.png",
     )
+
+    example_params: ClassVar[Mapping[str, Any]] = {"stages": ("gray", "downsample:scale=2")}
 
     stages: tuple[str, ...] = param(help="A degradation, first stage first; give it once a stage.", short="d")
 

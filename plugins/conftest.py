@@ -1,0 +1,8 @@
+"""What every test of a plugin relies on."""
+
+from __future__ import annotations
+
+import torch
+
+# Pictures here are tiny: more threads would wait for one another, and slow down whatever else the machine does.
+torch.set_num_threads(1)
