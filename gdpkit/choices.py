@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +23,7 @@ DEFAULT_SAMPLER = "hqs"
 class Settings:
     """What a run can be told besides its task; `gdpkit.restore` documents each."""
 
-    prior: str | Prior | None = None
+    prior: str | Path | Prior | None = None
     sampler: str | Sampler | None = None
     steps: int | None = None
     fidelity: float | None = None
@@ -34,6 +32,12 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     preset: str = "default"
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, Integral) or value < least):
+                raise GdpkitError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,11 @@ def choose(task: Task, settings: Settings) -> Chosen:
     )
 
 
-def prior(wanted: str | Prior | None) -> Prior:
+def prior(wanted: str | Path | Prior | None) -> Prior:
     """A prior by name, by "name:key=value", or by its checkpoint's path, which is recognised by its contents."""
     if isinstance(wanted, Prior):
         return wanted
-    wanted = wanted or DEFAULT_PRIOR
+    wanted = str(wanted or DEFAULT_PRIOR)
     known = registry.load()
     name = wanted.partition(":")[0]
     if name in known.names("priors"):
@@ -98,38 +102,19 @@ def prior(wanted: str | Prior | None) -> Prior:
 def device(wanted: str) -> torch.device:
     """auto: CUDA where there is one, else the CPU."""
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(wanted)
     except RuntimeError:
         chosen = None
     if chosen is None or chosen.type not in ("cpu", "cuda"):
         raise GdpkitError(f"--device must be auto, cpu, cuda or cuda:N, not {wanted!r}")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+    if chosen.type == "cpu":
+        return chosen
+    if (chosen.index or 0) >= torch.cuda.device_count():
         raise GdpkitError(f"--device {wanted}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return chosen
-
-
-class PeakMemory:
-    """The most memory held at once: on CUDA by the tensors of the run, on the CPU by the process."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-
-    def mib(self) -> float:
-        """In MiB."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) / 2**20
-        unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-@contextmanager
-def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
-    """Measure the peak over a block."""
-    yield PeakMemory(device)
+    # With its number, as tensors on it say: caches by device would otherwise hold everything twice.
+    return torch.device("cuda", torch.cuda.current_device() if chosen.index is None else chosen.index)
 
 
 def _preset(task: components.Task, name: str) -> Mapping[str, str]:

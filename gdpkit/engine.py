@@ -14,6 +14,7 @@ from gdpkit import choices
 from gdpkit.choices import Settings
 from gdpkit.components import Denoised, Prior, QualityLoss, Result, Sampler, Step, Task
 from gdpkit.errors import GdpkitError
+from gdpkit.memory import PeakMemory
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
 from gdpkit.restoration import Restoration
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def restore(
     task: str | Task,
     *,
-    prior: str | Prior | None = None,
+    prior: str | Path | Prior | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
     fidelity: float | None = None,
@@ -71,10 +72,10 @@ def restore(
     noise = SeededNoise.of(settings.seed, problem)
     counted = _Counted(prior=chosen.prior)
     step = None
-    with choices.peak_memory(chosen.device) as peak:
-        for step in chosen.sampler.sample(counted, objective, noise):
-            if on_step is not None:
-                on_step(step)
+    peak = PeakMemory(chosen.device)
+    for step in chosen.sampler.sample(counted, objective, noise):
+        if on_step is not None:
+            on_step(step)
     if step is None:
         raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
     with torch.no_grad():
@@ -91,7 +92,7 @@ def restore(
         "sampler": chosen.sampler.name,
         "network_evaluations": counted.calls,
         "seconds": round(time.perf_counter() - started, 3),
-        "peak_memory_mib": round(peak.mib(), 1),
+        "peak_memory_mib": peak.mib(),
         "device": str(chosen.device),
         "seed": settings.seed,
         "consistency": round(consistency, 4),
@@ -101,7 +102,7 @@ def restore(
 
 def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:
     """The prior that `run` would use, its weights read and checked: by name, "name:key=value", or a file's path."""
-    prior = choices.prior(None if name_or_file is None else str(name_or_file))
+    prior = choices.prior(name_or_file)
     prior.load(choices.device(device))
     return prior
 

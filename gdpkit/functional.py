@@ -59,7 +59,7 @@ def downsample_taps(kernel: str, scale: int, sigma: float | None = None) -> tupl
     if kernel == "average":
         return [1 / scale] * scale, 0
     sigma = scale / 2 if sigma is None else sigma
-    reach = {"bicubic": 2.0 * scale, "lanczos": 3.0 * scale, "gaussian": 4 * sigma}[kernel]
+    reach = {"bicubic": 2.0 * scale, "lanczos": 3.0 * scale, "gaussian": max(4 * sigma, 1.0)}[kernel]
     centre = (scale - 1) / 2
     first, last = math.ceil(centre - reach), math.floor(centre + reach)
     shape = {"bicubic": _keys, "lanczos": _lanczos3, "gaussian": _gauss}[kernel]

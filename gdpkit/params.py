@@ -10,6 +10,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from fractions import Fraction
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -103,18 +104,21 @@ def check(component: Any) -> None:
         where = f"{component.name}: {f.name}"
         for item in value if isinstance(value, tuple) else (value,):
             check_value(item, about, where)
+            if str(f.type).startswith("int") and isinstance(item, Real) and not isinstance(item, Integral):
+                raise GdpkitError(f"{where} must be a whole number, not {item}")
 
 
 def check_value(value: Any, about: Param, where: str) -> None:
     """Raise a `GdpkitError` that begins with `where`, where one value lies outside the declared limits."""
     if about.choices and value is not None and value not in about.choices:
         raise GdpkitError(f"{where} must be one of {', '.join(about.choices)}, not {value!r}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number: Any = value  # int, float and numpy's; the abstract Real lacks comparisons for the type checker
+        if not isinstance(value, Integral) and not math.isfinite(value):
             raise GdpkitError(f"{where} must be a finite number, not {value}")
-        if about.min is not None and value < about.min:
+        if about.min is not None and number < about.min:
             raise GdpkitError(f"{where} must be at least {about.min:g}, not {value}")
-        if about.max is not None and value > about.max:
+        if about.max is not None and number > about.max:
             raise GdpkitError(f"{where} must be at most {about.max:g}, not {value}")
     elif (about.min is not None or about.max is not None) and isinstance(value, (str, bool)):
         raise GdpkitError(f"{where} must be a number, not {value!r}")

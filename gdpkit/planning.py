@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from gdpkit import choices
 from gdpkit.choices import Settings
-from gdpkit.components import Task
+from gdpkit.components import Prior, Task
 
-SUSTAINED = 0.7  # share of the probe's rate that whole networks reach
+PROBE_SIDE = 128
 LIBRARIES_MIB = 400  # what the process holds before the work
 
 
@@ -26,7 +26,7 @@ class Plan:
     sampler: str
     device: str
     size: tuple[int, int]
-    evaluations: int
+    evaluations: int | None
     seconds: float | None
     memory_mib: float | None
 
@@ -46,40 +46,40 @@ class Plan:
 
 
 def plan(task: Task, settings: Settings) -> Plan:
-    """Read the task's files and count: evaluations, and from the network's shapes and this machine's speed, time."""
+    """Read the task's files, count the evaluations, and time one of a small image on this machine."""
     chosen = choices.choose(task, settings)
     observation = task.problem().observations[0]
     _, height, width = observation.clean_shape
-    chosen.prior.load("cpu")
-    work = chosen.prior.work(height, width)
+    chosen.prior.load(chosen.device)
+    images, evaluations = len(observation.image), chosen.sampler.evaluations
     seconds = memory = None
+    if evaluations is not None:
+        share = height * width / PROBE_SIDE**2
+        seconds = round(evaluations * images * share * _seconds_of_probe(chosen.prior, chosen.device), 2)
+    work = chosen.prior.work(height, width)
     if work is not None:
-        operations, held = work
-        per_second = convolution_rate(chosen.device) * SUSTAINED
-        seconds = round(chosen.sampler.evaluations * len(observation.image) * operations / per_second, 2)
-        memory = round(held * len(observation.image) / 2**20 + LIBRARIES_MIB, 0)
+        memory = round(work[1] / 2**20 + LIBRARIES_MIB, 0)
     return Plan(
         task=task.name,
         prior=chosen.prior.name,
         sampler=chosen.sampler.name,
         device=str(chosen.device),
         size=(width, height),
-        evaluations=chosen.sampler.evaluations,
+        evaluations=evaluations,
         seconds=seconds,
         memory_mib=memory,
     )
 
 
-def convolution_rate(device: torch.device) -> float:
-    """Floating-point operations per second of a 3x3 convolution of 64 channels, the best of five."""
-    x = torch.ones(1, 64, 128, 128, device=device).to(memory_format=torch.channels_last)
-    weight = torch.ones(64, 64, 3, 3, device=device).to(memory_format=torch.channels_last)
-    best = float("inf")
+def _seconds_of_probe(prior: Prior, device: torch.device) -> float:
+    """How long one evaluation of a small image takes, the best of three; of a network, time grows with the pixels."""
+    probe = torch.full((1, 3, PROBE_SIDE, PROBE_SIDE), 0.5, device=device)
+    best = math.inf
     with torch.no_grad():
-        for _ in range(6):
+        for _ in range(3):
             started = time.perf_counter()
-            F.conv2d(x, weight, padding=1)
+            prior.denoise(probe, 0.1)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             best = min(best, time.perf_counter() - started)
-    return 2 * 64 * 64 * 9 * 128 * 128 / best
+    return best

@@ -21,7 +21,7 @@ from gdpkit.noise import SeededNoise, digest
 def degrade(
     image: str | Path | npt.NDArray[Any] | Tensor | Picture, stages: Sequence[str | Degradation], *, seed: int = 0
 ) -> Picture:
-    """Put a clean picture through stages, with their noise; rounding comes with the file it is saved to.
+    """Put a clean picture through stages, with their noise, and round it to the depth of the picture.
 
     A stage's unknowns are given like its parameters, as in "tutorial-haze:airlight=0.9"; one that is not given has
     the value the degradation would first guess. Noise depends on the seed and the picture.
@@ -34,7 +34,9 @@ def degrade(
     with torch.no_grad():
         for degradation, given in (pair for stage in stages for pair in _stages(stage)):
             pixels = degradation.simulate(pixels, noise, **_unknowns(degradation, pixels, given))
-    return replace(picture, pixels=pixels.clamp(0, 1), alpha=picture.alpha if _same_size(pixels, picture) else None)
+    levels = 2 ** min(picture.bits, 16) - 1
+    pixels = (pixels.clamp(0, 1) * levels).round() / levels
+    return replace(picture, pixels=pixels, alpha=picture.alpha if _same_size(pixels, picture) else None)
 
 
 def _same_size(pixels: Tensor, picture: Picture) -> bool:

@@ -45,6 +45,24 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
 
 
+def backtracked(energy: Map, start: Tensor, step: Tensor, halvings: int) -> Tensor:
+    """start + t step with the first of t = 1, 1/2, 1/4, ... that does not raise the energy (B,); start where none does.
+
+    Each item of the batch has a t of its own.
+    """
+    least = energy(start)
+    result = start
+    waiting = torch.ones_like(least, dtype=torch.bool)
+    for k in range(halvings + 1):
+        tried = start + step / 2**k
+        better = waiting & (energy(tried) <= least)
+        result = torch.where(better.view(-1, *[1] * (start.ndim - 1)), tried, result)
+        waiting = waiting & ~better
+        if not waiting.any():
+            break
+    return result
+
+
 def conjugate_gradients(matrix: Map, rhs: Tensor, iterations: int, tolerance: float) -> Tensor:
     """Solve matrix(x) = rhs for a symmetric positive definite matrix, each item of the batch by itself.
 
@@ -60,10 +78,12 @@ def conjugate_gradients(matrix: Map, rhs: Tensor, iterations: int, tolerance: fl
         if not active.any():
             break
         product = matrix(direction)
-        step = torch.where(active, square / dot(direction, product).clamp_min(1e-30), 0)
+        bend = dot(direction, product)
+        active = active & (bend > 0)  # rounding, or a matrix that is not definite: what is found so far stands
+        step = torch.where(active, square / bend.clamp_min(1e-30), 0)
         x = x + step * direction
         residual = residual - step * product
         new = dot(residual, residual)
         direction = torch.where(active, residual + new / square.clamp_min(1e-30) * direction, direction)
-        square = torch.where(active, new, square)
+        square = torch.where(active, new, 0)
     return x

@@ -151,16 +151,17 @@ def test_gradients_do_not_depend_on_the_mode_they_are_asked_in() -> None:
 @pytest.mark.parametrize("noise_sigma", [ROUNDING, 5.0])
 @pytest.mark.parametrize("name", LINEAR)
 def test_prox_is_the_dense_solution(name: str, noise_sigma: float, sigma: float) -> None:
-    """Within a quarter of an 8-bit level at every pixel; conjugate gradients stop at 1e-3 of their right-hand side."""
+    """Within a quarter of an 8-bit level at every pixel; conjugate gradients stop at 1e-4 of their right-hand side."""
     problem = Problem((seen(LINEAR[name], sigma=noise_sigma),))
     found = EnergyObjective(problem).prox(nearby(), sigma)
     assert float((found - dense_prox(problem, nearby(), sigma)).abs().max()) < 0.25 / 255
 
 
-@pytest.mark.parametrize("sigma", [1.0, 0.1, 0.005])
+@pytest.mark.parametrize("sigma", [0.3, 0.1, 0.005])
 def test_prox_of_several_observations_with_weights_is_the_dense_solution(sigma: float) -> None:
+    """Within half a level, also where the grey view is lost and only the small one, which says less, is left."""
     found = EnergyObjective(several()).prox(nearby(), sigma)
-    assert float((found - dense_prox(several(), nearby(), sigma)).abs().max()) < 0.25 / 255
+    assert float((found - dense_prox(several(), nearby(), sigma)).abs().max()) < 0.5 / 255
 
 
 def test_prox_takes_a_noise_level_an_image_and_does_not_depend_on_the_batch() -> None:
@@ -184,7 +185,7 @@ def test_prox_of_a_curve_is_the_minimum_found_by_search() -> None:
     assert float((found - grid.flatten()[energy.argmin(0)]).abs().max()) < 0.25 / 255
 
 
-@pytest.mark.parametrize("losses", [(TotalVariation(weight=0.1),), (ColorConstancy(weight=10.0),)])
+@pytest.mark.parametrize("losses", [(TotalVariation(weight=1.0),), (ColorConstancy(weight=10.0),)])
 def test_prox_counts_the_losses(losses: tuple[QualityLoss, ...]) -> None:
     """With them its point has a lower E + |z - x|^2 / sigma^2 than without."""
     o, x, sigma = seen(Gray(), sigma=5.0), nearby(), 0.1
@@ -225,7 +226,7 @@ def test_what_is_supported_is_told_and_the_rest_refused(
     with pytest.raises(GdpkitError, match="declares no singular system"):
         objective.spectral()
     if not project:
-        with pytest.raises(GdpkitError, match="prox serves the others"):
+        with pytest.raises(GdpkitError, match="can be projected on"):
             objective.project(nearby())
 
 
@@ -247,7 +248,7 @@ def test_nothing_depends_on_the_size_of_the_image() -> None:
 
 @pytest.mark.parametrize(("distance", "factor"), [("l1", 1.0), ("huber", 1.345)])
 def test_an_outlier_pulls_no_further_than_its_distance_lets_it(distance: str, factor: float) -> None:
-    """A pixel that is 100 sigma off moves z to x + factor sigma_z^2 / sigma; squared error lets it move half the way."""
+    """A pixel 100 sigma off moves z to x + factor sigma_z^2 / sigma; squared error lets it move half the way."""
     noise_sigma = 1 / 255
     x = torch.full((1, 3, 4, 4), 0.4)
     y = x.clone()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         report.warn("Stopped.")
         return 130
+    except BrokenPipeError:  # the reader has seen enough, as in `gdpkit list | head -1`
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - or the interpreter complains again when it flushes
+        return 0
     except Exception as error:
         return report.failure(error, debug=debug)
     return status if isinstance(status, int) else 0

@@ -24,7 +24,12 @@ _SETTINGS = (
     Declared("prior", str, None, Param("The diffusion prior: NAME[:key=value,...], or a checkpoint's FILE.")),
     Declared("sampler", str, None, Param("How the image is drawn from the prior: NAME[:key=value,...].")),
     Declared("steps", int, None, Param("Steps of the sampler; more are slower.", min=1)),
-    Declared("fidelity", float, None, Param("How closely to follow the input; 1: as its noise says.", min=0)),
+    Declared(
+        "fidelity",
+        float,
+        None,
+        Param("1: the most probable picture, the same for every seed; 0: a sample, with texture.", min=0, max=1),
+    ),
     Declared("distance", str, None, Param("How the result is compared with the input: mse, l1 or huber.")),
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),

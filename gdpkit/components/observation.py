@@ -54,7 +54,9 @@ class Problem:
     source: Picture | None = None
 
     def __post_init__(self) -> None:
-        shapes = {(len(o.image), *o.clean_shape[1:]) for o in self.observations}
+        if len({len(o.image) for o in self.observations}) > 1:
+            raise GdpkitError("the observations of one problem must be batches of one size")
+        shapes = {o.clean_shape for o in self.observations}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{w}x{h}" for _, h, w in shapes))
             raise GdpkitError(f"the observations of one problem must show one image, but these show {sizes}")

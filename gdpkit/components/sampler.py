@@ -40,8 +40,8 @@ class Objective(Protocol):
         """Where the observations are."""
         ...
 
-    def supports(self, what: Literal["linear", "project", "spectral"]) -> bool:
-        """Whether the observations are linear in the image, can be projected on, or have a singular system."""
+    def supports(self, what: Literal["linear", "project", "spectral", "losses"]) -> bool:
+        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide."""
         ...
 
     def energy(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Objective(Protocol):
         ...
 
     def discrepancy(self, x: Tensor) -> Tensor:
-        """Mean over weighted pixels of (D(x) - y)^2 / sigma^2, (B,): 1 where x fits as well as the truth does."""
+        """The data's part of E over what unit noise is expected to give, (B,): 1 where x fits as the truth does."""
         ...
 
     def fit(self, x: Tensor) -> None:
@@ -91,9 +91,9 @@ class Sampler(Component):
     """Draws the clean image. It sees the prior and the objective, and knows no task, no file and no plugin."""
 
     @property
-    def evaluations(self) -> int:
-        """How many evaluations of the prior one run takes."""
-        raise NotImplementedError
+    def evaluations(self) -> int | None:
+        """How many evaluations of the prior one run takes; None where that cannot be told beforehand."""
+        return None
 
     def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
         """Yield every step; the image of the last one is the result."""

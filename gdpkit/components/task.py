@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from gdpkit.params import param
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from gdpkit.images import Picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,18 +63,19 @@ class PhotoTask(Task):
             raise ImageError(f"{picture.source} is {width}x{height} pixels; {self.name} needs at least {side}x{side}")
         degradation = self.degradation()
         observed = degradation.accept(picture.pixels)
-        if not self._adds_colour(degradation):
+        if not self._adds_colour(degradation, picture):
             observed = functional.with_channels(observed, 3)
-        sigma = max(degradation.noise_sigma, picture.rounding_sigma, functional.LEAST_SIGMA)
+        sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
         return Problem((Observation(observed, degradation, sigma),), source=picture)
 
     def finish(self, result: Result) -> Tensor:
         """A grey photograph stays grey unless its degradation took the colour away."""
         source = result.problem.source
-        if source is None or not source.grey or self._adds_colour(result.problem.observations[0].degradation):
+        if source is None or not source.grey or self._adds_colour(result.problem.observations[0].degradation, source):
             return result.image
         return result.image.mean(dim=1, keepdim=True)
 
     @staticmethod
-    def _adds_colour(degradation: Degradation) -> bool:
-        return degradation.clean_shape((1, 16, 16))[0] == 3
+    def _adds_colour(degradation: Degradation, picture: Picture) -> bool:
+        height, width = picture.pixels.shape[-2:]
+        return degradation.clean_shape((1, height, width))[0] == 3

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from gdpkit.components import Degradation, Shape
+from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -29,12 +30,21 @@ class Downsample(Degradation):
     sigma: float | None = param(None, help="Deviation of the gaussian kernel; scale / 2 by default.", min=0.1,
                                 max=64, unit="pixels")  # fmt: skip
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma is not None and self.kernel != "gaussian":
+            raise GdpkitError(f"downsample: sigma belongs to the gaussian kernel, not to {self.kernel}")
+
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) -> (B, C, H / scale, W / scale)."""
         from torch.nn import functional as F
 
         from gdpkit import functional
 
+        height, width = image.shape[-2:]
+        if min(height, width) < self.scale:
+            least = f"{self.scale}x{self.scale}"
+            raise GdpkitError(f"downsample:scale={self.scale} needs at least {least} pixels, not {width}x{height}")
         if self.kernel == "average":
             return F.avg_pool2d(image, self.scale)
         return functional.decimate(image, *functional.downsample_taps(self.kernel, self.scale, self.sigma), self.scale)

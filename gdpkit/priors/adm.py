@@ -148,22 +148,24 @@ class AdmPrior(Prior):
         import torch
 
         from gdpkit import functional
+        from gdpkit.priors.evaluate import one_by_one
 
-        network, schedule = _cached(self, str(noisy.device))
+        network, schedule = self._network(noisy.device)
         sigmas = 2 * torch.as_tensor(sigma, dtype=torch.float64, device=noisy.device).expand(len(noisy))
         steps = schedule.timesteps.to(noisy.device)[schedule.nearest(sigmas)]
         wide = sigmas.float()[:, None, None, None]
         x = 2 * noisy - 1
         height, width = noisy.shape[-2:]
         below, right = -height % network.multiple, -width % network.multiple
-        out = network(functional.pad_reflect(x * (1 + wide**2).rsqrt(), 0, right, 0, below), steps)
+        x_t = functional.pad_reflect(x * (1 + wide**2).rsqrt(), 0, right, 0, below)
+        out = one_by_one(network, x_t, steps)
         out = out[..., :height, :width]
         clean = (x - wide * out[:, :3] + 1) / 2
         return Denoised(clean, (out[:, 3:] + 1) / 2 if out.shape[1] == 6 else None)
 
     def load(self, device: str | torch.device) -> None:
         """Read and check the file."""
-        network, _ = _cached(self, str(device))
+        network, _ = self._network(device)
         if network.config.class_cond:
             raise GdpkitError(f"{self.file}: is class-conditional; restoring needs an unconditional network")
 
@@ -173,7 +175,7 @@ class AdmPrior(Prior):
 
         from gdpkit.priors import cost
 
-        network, _ = _cached(self, "cpu")
+        network, _ = self._network("cpu")
         height, width = height + -height % network.multiple, width + -width % network.multiple
         return cost.evaluation(lambda: build(network.config), height, width, torch.zeros(1, dtype=torch.long))
 
@@ -184,9 +186,16 @@ class AdmPrior(Prior):
 
         return sha256(self.file)
 
+    def _network(self, device: str | torch.device) -> tuple[AdmNetwork, Schedule]:
+        try:
+            stamp = self.file.stat().st_mtime_ns
+        except OSError as error:
+            raise GdpkitError(f"cannot read the prior {self.file}: {error.strerror}") from error
+        return _cached(self, stamp, str(device))
+
 
 @lru_cache(maxsize=2)
-def _cached(prior: AdmPrior, device: str) -> tuple[AdmNetwork, Schedule]:
+def _cached(prior: AdmPrior, stamp: int, device: str) -> tuple[AdmNetwork, Schedule]:
     from gdpkit.schedule import Schedule
 
     given = {"num_head_channels": prior.num_head_channels, "noise_schedule": prior.noise_schedule}

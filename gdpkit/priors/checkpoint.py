@@ -49,7 +49,7 @@ def _load(file: Path, stamp: int, device: torch.device) -> Loaded:
     try:
         network = UNet(**json.loads(metadata["architecture"]))
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise GdpkitError(f"{file}: does not hold the network that it declares ({reason})") from error
     network = network.eval().requires_grad_(False).to(device)

@@ -32,13 +32,18 @@ class EmbeddedPrior(Prior):
 
         from gdpkit import functional
         from gdpkit.priors import checkpoint
+        from gdpkit.priors.evaluate import one_by_one
+        from gdpkit.priors.unet import SIGMA_RANGE
 
         network = checkpoint.load_unet(self.file, noisy.device).network
         sigmas = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).expand(len(noisy))
         height, width = noisy.shape[-2:]
         below, right = -height % network.multiple, -width % network.multiple
         x = functional.pad_reflect(2 * noisy - 1, 0, right, 0, below)
-        clean = network(x.contiguous(memory_format=torch.channels_last), 2 * sigmas)
+        # Beyond the trained noise levels: no image is that clean, and in more noise the same share of it says as much.
+        trained = (2 * sigmas).clamp(*SIGMA_RANGE)
+        x = x * (trained / (2 * sigmas).clamp_min(SIGMA_RANGE[0]))[:, None, None, None]
+        clean = one_by_one(network, x.contiguous(memory_format=torch.channels_last), trained)
         return Denoised((clean[..., :height, :width] + 1) / 2)
 
     def load(self, device: str | torch.device) -> None:

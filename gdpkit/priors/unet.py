@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIGMA_DATA = 0.5
+SIGMA_RANGE = (0.002, 80.0)  # of the noise levels it is trained for
 
 
 class ResidualBlock(nn.Module):

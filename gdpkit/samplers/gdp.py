@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Noise, Objective, Prior, Sampler, Step
+from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Gdp(Sampler):
                                 min=0)  # fmt: skip
     eta: float = param(1.0, help="1: ancestral steps; 0: DDIM (Song et al. 2021, equation 16).", min=0, max=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.respacing is not None and self.steps != 1000:
+            raise GdpkitError(f"{self.name}: give either steps or respacing, not both")
+
     @property
     def evaluations(self) -> int:
         """One a step."""
@@ -50,13 +56,8 @@ class Gdp(Sampler):
                 denoised = prior.denoise((x / signal + 1) / 2, level / 2)
             clean = denoised.clean.clamp(0, 1)
             objective.fit(clean)
-            shift = self._shift(objective, clean, x, float(schedule.c1[k]))
-            spread: Tensor | float
-            if self.eta == 1:
-                mean = schedule.c1[k] * (2 * clean - 1) + schedule.c2[k] * x
-                spread = self._spread(schedule, k, denoised.variance_fraction)
-            else:
-                mean, spread = self._ddim(schedule, k, 2 * clean - 1, x)
+            weight, mean, spread = self._step(schedule, k, 2 * clean - 1, x, denoised.variance_fraction)
+            shift = self._shift(objective, clean, x, weight)
             x = mean + shift
             if k > 0 and self.eta > 0:
                 x = x + spread * noise.normal(objective.shape, objective.device)
@@ -79,19 +80,25 @@ class Gdp(Sampler):
 
         return Schedule.linear().respace(self.respacing or self.steps)
 
-    def _spread(self, schedule: Schedule, k: int, fraction: Tensor | None) -> Tensor:
-        """Deviation of the ancestral step: learned where the prior has learned it, else that of the posterior."""
+    def _step(
+        self, schedule: Schedule, k: int, clean: Tensor, x: Tensor, fraction: Tensor | None
+    ) -> tuple[float, Tensor, Tensor | float]:
+        """The weight of the clean image in the mean, the mean, and the deviation of the k-th step."""
+        if self.eta < 1:
+            return self._ddim(schedule, k, clean, x)
+        mean = schedule.c1[k] * clean + schedule.c2[k] * x
         if fraction is None:
-            return (schedule.posterior_log_variance[k] / 2).exp()
-        return (schedule.log_variance(k, 2 * fraction - 1) / 2).exp()
+            return float(schedule.c1[k]), mean, (schedule.posterior_log_variance[k] / 2).exp()
+        return float(schedule.c1[k]), mean, (schedule.log_variance(k, 2 * fraction - 1) / 2).exp()
 
-    def _ddim(self, schedule: Schedule, k: int, clean: Tensor, x: Tensor) -> tuple[Tensor, float]:
-        """Mean and deviation of DDIM, equations 12 and 16."""
+    def _ddim(self, schedule: Schedule, k: int, clean: Tensor, x: Tensor) -> tuple[float, Tensor, float]:
+        """The same by DDIM, equations 12 and 16."""
         here = float(schedule.alphas_cumprod[k])
         below = float(schedule.alphas_cumprod[k - 1]) if k else 1.0
-        noise = (x - here**0.5 * clean) / (1 - here) ** 0.5
         spread = self.eta * ((1 - below) / (1 - here) * (1 - here / below)) ** 0.5
-        return below**0.5 * clean + max(0.0, 1 - below - spread**2) ** 0.5 * noise, spread
+        kept = (max(0.0, 1 - below - spread**2) / (1 - here)) ** 0.5
+        weight = below**0.5 - kept * here**0.5
+        return weight, weight * clean + kept * x, spread
 
 
 @dataclass(frozen=True)

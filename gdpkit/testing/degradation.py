@@ -66,7 +66,7 @@ def _guesses(d: Degradation, clean: Tensor) -> Unknowns:
 
 
 def _from_clean(d: Degradation, clean: Tensor) -> Unknowns:
-    """Guesses before there is an observation. The stages of a chain guess one after the other, from what reaches them."""
+    """Guesses before there is an observation: the stages of a chain guess in turn, from what reaches them."""
     found: Unknowns = {}
     for i, stage in enumerate(d.stages if isinstance(d, Chain) else (d,)):
         channels, height, width = clean.shape[1:]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdpkit.priors.unet import SIGMA_RANGE
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -11,7 +13,8 @@ class Recipe:
 
     minutes: how long; the learning rate follows the share that has passed, so that it always ends at its lowest.
     decay: the share of the time, at the end, over which the learning rate falls linearly.
-    sigma_log_mean, sigma_log_deviation: noise levels are log-normal, as in EDM (Karras et al. 2022, table 1).
+    sigma_log_mean, sigma_log_deviation: most noise levels are log-normal, as in EDM (Karras et al. 2022, table 1).
+    spread: the share that is log-uniform from `sigma_least` to `sigma_most`, so that the ends are learned as well.
     """
 
     minutes: float = 120.0
@@ -26,8 +29,9 @@ class Recipe:
     average: float = 0.999
     sigma_log_mean: float = -1.2
     sigma_log_deviation: float = 1.5
-    sigma_least: float = 0.002
-    sigma_most: float = 80.0
+    spread: float = 0.1
+    sigma_least: float = SIGMA_RANGE[0]
+    sigma_most: float = SIGMA_RANGE[1]
     grey: float = 0.05
 
     def rate(self, step: int, passed: float) -> float:

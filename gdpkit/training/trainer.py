@@ -20,6 +20,7 @@ from gdpkit.training.recipe import Recipe
 
 VALIDATION_SIGMAS = (15, 25, 50)
 CLIP = 1.0  # of the gradient's norm; early batches of almost clean crops exceed it
+OUTLIER = 20.0  # the loss starts near 1; a batch far above it is an instability, and would undo what was learned
 LONGEST_STEP = 30.0  # a step that takes longer, in seconds, was paused, and the pause is not training time
 
 
@@ -72,8 +73,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(self.step, self.passed)
         clean = self.photos.batch(recipe.batch, recipe.grey, random).to(self.device)
-        sigma = (torch.randn(recipe.batch) * recipe.sigma_log_deviation + recipe.sigma_log_mean).exp()
-        sigma = sigma.clamp(recipe.sigma_least, recipe.sigma_most).to(self.device)
+        sigma = self._noise_levels().to(self.device)
         s = sigma[:, None, None, None]
         norm = (s**2 + SIGMA_DATA**2).rsqrt()
         noisy = clean + s * torch.randn_like(clean)
@@ -82,13 +82,22 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             raw = self.network.raw(scaled, sigma)
         loss = (raw.float() - target).square().mean()
+        self.step += 1
+        if not loss < OUTLIER:
+            return float(loss.detach())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
-        self.step += 1
         self._average()
         return float(loss.detach())
+
+    def _noise_levels(self) -> Tensor:
+        recipe = self.recipe
+        levels = torch.randn(recipe.batch) * recipe.sigma_log_deviation + recipe.sigma_log_mean
+        least, most = math.log(recipe.sigma_least), math.log(recipe.sigma_most)
+        anywhere = least + (most - least) * torch.rand(recipe.batch)
+        return torch.where(torch.rand(recipe.batch) < recipe.spread, anywhere, levels.clamp(least, most)).exp()
 
     @torch.no_grad()
     def _average(self) -> None:

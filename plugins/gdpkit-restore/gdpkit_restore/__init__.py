@@ -13,8 +13,8 @@ from gdpkit import Degradation, PhotoTask, Task, chain, hookimpl, param
 class Restore(PhotoTask):
     """Undo a chain of degradations, given in the order light met them.
 
-    Stages are written `name:key=value,key=value`; `gdpkit list degradations` names them and `gdpkit describe NAME` tells
-    their parameters. A stage with unknown parameters is fitted while sampling.
+    Stages are written `name:key=value,key=value`; `gdpkit list degradations` names them and `gdpkit describe NAME`
+    tells their parameters. A stage with unknown parameters is fitted while sampling.
     """
 
     name = "restore"

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gdpkit import Degradation, PhotoTask, Task, chain, hookimpl, param
-from gdpkit.errors import GdpkitError
+from gdpkit import Degradation, GdpkitError, PhotoTask, Task, chain, hookimpl, param
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +15,8 @@ class SuperResolution(PhotoTask):
 
     The output is exactly `scale` times the input. `--kernel` says what made the photograph small: `average` (the
     mean of each block, as area resizing does, and as in the paper), `bicubic` (as most programs resize), `lanczos`, or
-    `gaussian:sigma=1.6` (a blur of that many output pixels, as a lens or a sensor causes). A grey photograph stays grey.
+    `gaussian:sigma=1.6` (a blur of that many output pixels, as a lens or a sensor causes). A grey photograph stays
+    grey.
     """
 
     name = "sr"

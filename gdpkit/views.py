@@ -1,0 +1,82 @@
+"""One observation on the device of a run, with the present values of its unknowns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gdpkit import solvers
+from gdpkit.components import Observation, Unknowns
+from gdpkit.errors import GdpkitError
+from gdpkit.solvers import LinearMap
+
+
+class View:
+    """What the objective asks of one observation. The unknowns start from the degradation's first guesses."""
+
+    def __init__(self, observation: Observation, device: str | torch.device) -> None:
+        """Bring the observation to a device, in float32."""
+        weight = observation.weight
+        self.image = observation.image.to(device, torch.float32)
+        self.weight = None if weight is None else weight.to(device, torch.float32).expand_as(self.image)
+        self.degradation = observation.degradation
+        self.sigma = observation.sigma / 255
+        """The noise, in the units of the image."""
+        self.clean_shape = (len(self.image), *observation.clean_shape)
+        self._linear: LinearMap | None = None
+        guesses = self.degradation.unknowns(self.image, observation.clean_shape)
+        self.unknowns: Unknowns = self.degradation.constrain(**guesses) if guesses else {}
+
+    def predict(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
+        """D(x; u), with the present unknowns unless others are given."""
+        mean = self.degradation(x, **(self.unknowns if unknowns is None else unknowns))
+        if mean.shape[1:] != self.image.shape[1:]:
+            raise GdpkitError(
+                f"{self.degradation.name} gives {tuple(mean.shape[1:])} where {tuple(self.image.shape[1:])} was "
+                "observed (channels, height, width)"
+            )
+        return mean
+
+    def residual(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
+        """(y - D(x)) / sigma, not weighted."""
+        return (self.image - self.predict(x, unknowns)) / self.sigma
+
+    def total(self, values: Tensor) -> Tensor:
+        """The weighted sum over the measurements of each image, (B,)."""
+        return (values if self.weight is None else values * self.weight).flatten(1).sum(1)
+
+    def count(self) -> Tensor:
+        """How much is measured of each image: the sum of the weights, (B,)."""
+        return self.total(torch.ones_like(self.image)).clamp_min(1)
+
+    def jacobian(self, at: Tensor) -> LinearMap:
+        """The derivative of D at an image; of a linear D, D itself with its adjoint."""
+        if not self.degradation.linear:
+            return solvers.linearise(self.predict, at)
+        if self._linear is None:
+            adjoint: Callable[..., Tensor] | None = getattr(self.degradation, "adjoint", None)
+            transpose: solvers.Map
+            if adjoint is not None:
+                transpose = partial(adjoint, **self.unknowns)
+            else:
+                transpose = solvers.linearise(self.predict, self.image.new_zeros(self.clean_shape)).transpose
+            self._linear = LinearMap(self.predict, transpose)
+        return self._linear
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """The smallest image that a linear D maps to y, or nearest to it."""
+        own: Callable[..., Tensor] | None = getattr(self.degradation, "pinv", None)
+        if own is not None:
+            return own(y, **self.unknowns)
+        jacobian = self.jacobian(y)
+        return jacobian.transpose(
+            solvers.conjugate_gradients(lambda v: jacobian.forward(jacobian.transpose(v)), y, 200, 1e-5)
+        )
+
+    def move(self, unknowns: Unknowns) -> None:
+        """Take new values of the unknowns, constrained to what is possible."""
+        self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
+        self._linear = None
