@@ -46,7 +46,9 @@ class ReplayedNoise:
 
     def normal(self, shape: Sequence[int], device: Any = None) -> Tensor:
         """The next recorded draw; its shape must be the one asked for."""
-        draw = next(self._draws)
+        draw = next(self._draws, None)
+        if draw is None:
+            raise ValueError("all recorded noise has been drawn")
         if tuple(draw.shape) != tuple(shape):
             raise ValueError(f"the recorded noise has shape {tuple(draw.shape)}, not {tuple(shape)}")
         return draw.to(device)

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from gdpkit import images
+from gdpkit.atomic import whole_file
 from gdpkit.components import Problem
+from gdpkit.errors import ImageError
 
 MOST_VALUES = 16  # larger unknowns, such as maps and kernels, are written to files of their own
 
@@ -52,12 +54,16 @@ class Restoration:
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
+        large = {name: value for name, value in self.unknowns.items() if value.size > MOST_VALUES}
+        beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
+        for file in beside.values():
+            if file.exists() and not overwrite:
+                raise ImageError(f"{file}: it exists already; --overwrite replaces it")
         notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
-        for name, value in self.unknowns.items():
-            if value.size > MOST_VALUES:
-                beside = path.with_name(f"{path.stem}.{name}.npy")
-                np.save(beside, value)
-                self.record["unknowns"][name] = str(beside)
+        for name, value in large.items():
+            with whole_file(beside[name], overwrite) as temporary:
+                np.save(temporary, value)
+            self.record["unknowns"][name] = str(beside[name])
         self.record["outputs"].append(str(path))
         return notes
 

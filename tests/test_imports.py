@@ -23,7 +23,7 @@ LEVELS = {
     "components": 2,
     **dict.fromkeys(("hookspecs", "__init__"), 3),
     "registry": 4,
-    **dict.fromkeys(("functional", "schedule", "solvers", "distances", "noise", "images", "memory"), 5),
+    **dict.fromkeys(("functional", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic"), 5),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "objective", "builtin"), 6),
     **dict.fromkeys(("choices", "restoration", "planning", "engine", "simulate", "testing", "training"), 7),

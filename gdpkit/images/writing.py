@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
+from gdpkit.atomic import whole_file
 from gdpkit.errors import ImageError
 from gdpkit.images import encoders, metadata
 from gdpkit.images.linear import decode_srgb, radiance_bytes, write_exr
@@ -108,7 +106,7 @@ def save(path: Path_, pixels: Tensor, *, like: Picture | None = None, overwrite:
             data = _encode(kind, pixels, alpha, 16 if deep else 8, exif, icc)
         except (OSError, ValueError) as error:
             raise ImageError(f"{path}: {suffix} cannot hold this picture ({error})") from error
-        with _atomic(path, overwrite) as temporary:
+        with whole_file(path, overwrite) as temporary:
             temporary.write_bytes(data)
     return tuple(notes)
 
@@ -175,43 +173,8 @@ def _encode(
 
 
 def _write_linear(path: Path, linear: Tensor, overwrite: bool) -> None:
-    with _atomic(path, overwrite) as temporary:
+    with whole_file(path, overwrite) as temporary:
         if path.suffix.lower() == ".exr":
             write_exr(temporary, linear)
         else:
             temporary.write_bytes(radiance_bytes(linear))
-
-
-@contextmanager
-def _atomic(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends well, and is gone when it does not."""
-    target = path.resolve() if path.is_symlink() else path  # replace the file, not the link to it
-    temporary = target.with_name(f".gdpkit-{secrets.token_hex(8)}{target.suffix}")
-    try:
-        yield temporary
-        if overwrite:
-            temporary.replace(target)
-        else:
-            _place(temporary, target)
-    except FileExistsError as error:
-        raise ImageError(f"{path}: it exists already; --overwrite replaces it") from error
-    except (OSError, RuntimeError) as error:  # OpenEXR raises RuntimeError where the disk is full
-        raise ImageError(f"{path}: it cannot be written ({getattr(error, 'strerror', None) or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _place(temporary: Path, target: Path) -> None:
-    """Give a file its name unless the name is taken, even if somebody takes it at this moment."""
-    try:
-        target.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:  # no hard links on this file system (exFAT, some network shares): claim the name, then replace
-        target.touch(exist_ok=False)
-        try:
-            temporary.replace(target)
-        except OSError:
-            with suppress(OSError):
-                target.unlink()
-            raise

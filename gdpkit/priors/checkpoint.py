@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
 from gdpkit.priors.unet import UNet
 from gdpkit.priors.weights import read_weights
@@ -67,12 +67,8 @@ def save_unet(file: Path, network: UNet, about: Mapping[str, str]) -> None:
     architecture = json.dumps({"widths": network.widths, "depths": network.depths})
     metadata = {**about, "format": FORMAT, "architecture": architecture}
     weights = {k: v.detach().half().cpu().contiguous() for k, v in network.state_dict().items()}
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        save_file(weights, partial, metadata)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(file) as temporary:
+        temporary.write_bytes(save(weights, metadata))
 
 
 def sha256(file: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
 from gdpkit.priors.unet import SIGMA_DATA, UNet
 from gdpkit.training.photos import Photos
@@ -132,12 +132,8 @@ class Trainer:
 
     def save(self, file: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-        try:
-            torch.save(self.state(), partial)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(file) as temporary:
+            torch.save(self.state(), temporary)
 
     def resume(self, file: Path) -> None:
         """Go on from a checkpoint of the same recipe. A file that is none is a `GdpkitError`."""
