@@ -1,0 +1,48 @@
+"""`gdpkit list`, `describe` and `plugins`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gdpkit import registry
+
+# torch's own forward-mode differentiation compiles its rules in a way that it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+Cli = Callable[..., Any]
+
+
+def test_list_is_plain_and_whole_in_a_pipe(cli: Cli) -> None:
+    text = cli("list").out
+    assert "task         brighten  Brighten a dark photograph." in text.splitlines()
+    assert cli("list", "degradations").out.splitlines() == ["name  what it does", "dim   Darken by a factor."]
+
+
+def test_describe_tells_all_of_a_component(cli: Cli) -> None:
+    text = cli("describe", "dim").out
+    assert text.startswith("dim, degradation of the plugin ours (gdpkit-ours 1.2)\n\nDarken by a factor.\n")
+    assert "factor     number  0 to 1  0.5      Share of the light." in text.splitlines()
+    assert text.endswith("Use: -d dim:factor=0.5\n")
+    assert "Use: gdpkit run brighten --help" in cli("describe", "brighten").out
+
+
+def test_plugins_tells_what_is_broken(
+    cli: Cli, table: registry.Registry, fast: tuple[str, ...], greedy: object
+) -> None:
+    table.add(registry.Plugin("greedy"), greedy)
+    table.plugins.append(registry.Plugin("dead", errors=["ImportError: no module named x"]))
+    result = cli("plugins")
+    assert result.status == 0
+    assert "task brighten" in result.out
+    assert "  greedy: there is no hook 'gdpkit_task'. Did you mean 'gdpkit_tasks'?" in result.out.splitlines()
+    assert "  dead: ImportError: no module named x" in result.out.splitlines()
+    assert "'flat' is claimed by ours" in result.out
+    record = json.loads(cli("plugins", "--json").out)
+    assert [p["name"] for p in record["plugins"]] == ["ours", "greedy", "dead"]
+    assert len(record["conflicts"]) == 1
+    assert "(" in cli("list", "priors").out, "a name that two claim is listed with what is wrong"
+    assert cli("run", "brighten", "photo.png", *fast).status == 2

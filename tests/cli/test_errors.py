@@ -1,0 +1,99 @@
+"""How the command line fails: one line, a status, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+# torch's own forward-mode differentiation compiles its rules in a way that it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+Cli = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("rnu", "unknown command 'rnu'. Did you mean 'run'?"),
+        ("run brigten photo.png", "unknown task 'brigten'. Did you mean 'brighten'?"),
+        ("run photo.png", "unknown task 'photo.png'. Known: "),
+        ("run brighten photo.png --facto 1", "there is no option --facto. Did you mean '--factor'?"),
+        ("run brighten photo.png --zzz", "there is no option --zzz. See 'gdpkit run brighten --help'."),
+        ("run brighten", "Missing argument 'IMAGE...'. See 'gdpkit run brighten --help'."),
+        ("run brighten photo.png --compare photo_brighten.png", "photo_brighten.png: the result and --compare need"),
+        ("run merge", "Missing option '--exposures'. See 'gdpkit run merge --help'."),
+        ("run brighten photo.png --factor 0", "--factor must be at least 0.1, not 0.0"),
+        ("run brighten photo.png --steps -1", "--steps must be at least 1, not -1"),
+        ("run brighten photo.png --steps 0", "--steps must be at least 1, not 0"),
+        ("run brighten photo.png --sampler dirct", "unknown sampler 'dirct'. Did you mean 'direct'?"),
+        ("run brighten photo.png --sampler direct:step=1", "direct has no parameter 'step'. Did you mean 'steps'?"),
+        (
+            "run brighten photo.png --prior flatt",
+            "'flatt' is neither a prior nor a checkpoint's file. Did you mean 'flat'?",
+        ),
+        ("run brighten photo.png --loss dim", "unknown loss 'dim'."),
+        ("run brighten missing.png", "missing.png: there is no such file."),
+        ("run brighten text.png", "text.png: it is no picture"),
+        ("run brighten empty.png", "empty.png: it is empty (0 bytes)"),
+        ("run brighten tiny.png", "tiny.png is 3x3 pixels; brighten needs at least 16x16"),
+        ("run brighten nothing", "nothing: the folder holds no picture"),
+        ("run brighten photo.png -o new/x.png", "new/x.png: the folder new does not exist; make it first"),
+        ("run brighten photo.png -o x.xyz", "x.xyz: '.xyz' cannot be written"),
+        ("run brighten photo.png -o taken.png", "taken.png: it exists already; --overwrite replaces it"),
+        ("run brighten photo.png --compare x.jpg", "--compare x.jpg: it is written as PNG"),
+        ("run brighten folder -o new", "-o new: with several inputs -o is a folder, and this one does not exist"),
+        ("run brighten folder -o taken.png", "-o taken.png: with several inputs -o is a folder, and this is a file"),
+        ("run crash photo.png --how disk", "there.png: No space left on device"),
+        ("degrade photo.png", "Missing option '-d' / '--degradation'. See 'gdpkit degrade --help'."),
+        ("degrade photo.png -d dimm", "unknown degradation 'dimm'. Did you mean 'dim'?"),
+        ("degrade photo.png -d dim:factor=2", "dim: factor must be at most 1, not 2.0"),
+        ("list priorities", "unknown kind 'priorities'. Did you mean 'priors'?"),
+        ("describe brightn", "nothing is called 'brightn'. Did you mean 'brighten'?"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_and_status_2(
+    cli: Cli, args: str, message: str, fast: tuple[str, ...], here: Callable[[], set[str]]
+) -> None:
+    Path("text.png").write_text("no picture", encoding="utf-8")
+    Path("empty.png").touch()
+    Path("nothing").mkdir()
+    Path("taken.png").touch()
+    Image.new("RGB", (3, 3)).save("tiny.png")
+    before = here()
+    common = fast if args.startswith("run") else ()
+    # Options of the case come last: of an option given twice, the last counts.
+    words = args.split()
+    result = cli(*words[:2], *(common if len(words) > 2 else ()), *words[2:])
+    assert result.status == 2
+    assert result.error.startswith(message)
+    assert here() == before
+
+
+def test_an_empty_name_is_not_the_current_folder(cli: Cli, fast: tuple[str, ...]) -> None:
+    assert cli("run", "brighten", "", *fast).error == "'IMAGE...': the name of the file is empty"
+    assert cli("degrade", "photo.png", "-d", "dim", "-o", "").status == 2
+
+
+def test_a_failure_of_ours_is_status_1_and_shows_its_traceback_on_request(cli: Cli, fast: tuple[str, ...]) -> None:
+    result = cli("run", "crash", "photo.png", *fast)
+    assert result.status == 1
+    assert result.error == "internal error: ZeroDivisionError: oops; run with --debug for the traceback"
+    result = cli("run", "crash", "photo.png", "--debug", *fast)
+    assert result.status == 1
+    assert "Traceback" in result.err
+
+
+def test_too_little_memory_is_said(cli: Cli, fast: tuple[str, ...]) -> None:
+    result = cli("run", "crash", "photo.png", "--how", "memory", *fast)
+    assert result.status == 1
+    assert "not enough memory" in result.error
+
+
+def test_interrupt_is_130(cli: Cli, fast: tuple[str, ...]) -> None:
+    result = cli("run", "crash", "photo.png", "--how", "interrupt", *fast)
+    assert result.status == 130
+    assert "Traceback" not in result.err

@@ -1,0 +1,73 @@
+"""`gdpkit run`: one photograph, several, a folder, and what it would take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# torch's own forward-mode differentiation compiles its rules in a way that it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+Cli = Callable[..., Any]
+
+
+def test_a_photograph_is_restored_and_its_path_printed(cli: Cli, fast: tuple[str, ...]) -> None:
+    result = cli("run", "brighten", "photo.png", "--factor", "0.5", *fast)
+    assert (result.status, result.out) == (0, "photo_brighten.png\n")
+    before, after = (np.asarray(Image.open(name), float) for name in ("photo.png", "photo_brighten.png"))
+    assert np.abs(after - 2 * before).max() <= 2
+    assert result.err.splitlines()[0] == "photo.png: step 1 of 2"
+    assert result.err.splitlines()[1].startswith("photo.png: done in ")
+
+
+def test_json_alone_is_on_standard_output(cli: Cli, fast: tuple[str, ...]) -> None:
+    record = json.loads(cli("run", "brighten", "photo.png", "--seed", "3", "--steps", "4", "--json", *fast).out)
+    assert record["outputs"] == ["photo_brighten.png"]
+    assert record["size"] == [24, 16]
+    assert record["task"] == "brighten"
+    assert record["seed"] == 3
+    assert record["network_evaluations"] == 4
+    assert {"prior", "prior_sha256", "sampler", "seconds", "peak_memory_mib", "device", "unknowns", "consistency"} <= {
+        *record
+    }
+
+
+def test_a_folder_gives_one_result_a_picture(cli: Cli, fast: tuple[str, ...]) -> None:
+    Path("folder/notes.txt").write_text("no picture", encoding="utf-8")
+    Path("new").mkdir()
+    result = cli("run", "brighten", "folder", "-o", "new", "--json", *fast)
+    assert result.status == 0
+    results = json.loads(result.out)["results"]
+    assert [r["input"] for r in results] == ["folder/a.png", "folder/b.jpg"]
+    assert [r["outputs"] for r in results] == [["new/a_brighten.png"], ["new/b_brighten.jpg"]]
+
+
+def test_one_bad_input_of_several_stops_no_other(cli: Cli, fast: tuple[str, ...]) -> None:
+    Path("folder/aa.png").write_text("no picture", encoding="utf-8")
+    result = cli("run", "brighten", "folder", *fast)
+    assert result.status == 1
+    assert result.out == "a_brighten.png\nb_brighten.jpg\n"
+    assert "Error: folder/aa.png: " in result.err
+    assert result.err.splitlines()[-1] == "1 of 3 failed."
+
+    result = cli("run", "brighten", "folder", "--overwrite", "--json", *fast)
+    assert result.status == 1
+    assert ["error" in r for r in json.loads(result.out)["results"]] == [False, True, False]
+
+
+def test_dry_run_says_what_it_takes_and_writes_nothing(
+    cli: Cli, fast: tuple[str, ...], here: Callable[[], set[str]]
+) -> None:
+    before = here()
+    result = cli("run", "brighten", "photo.png", "--steps", "7", "--dry-run", *fast)
+    assert result.status == 0
+    assert "photo_brighten.png: 24x16, 7 evaluations" in result.out
+    record = json.loads(cli("run", "brighten", "photo.png", "--dry-run", "--json", *fast).out)
+    assert record["outputs"] == ["photo_brighten.png"]
+    assert here() == before
