@@ -205,6 +205,22 @@ def test_no_resume_starts_anew_and_a_finished_training_is_written_again(
     assert [row.step for row in history.read(folder / "history.csv", 9)] == [2]
 
 
+def test_the_state_before_the_learning_rate_falls_is_kept(photos: Path, tmp_path: Path) -> None:
+    """A longer training goes on from it, and keeps its own."""
+    run = Session(trainer(photos, 8, decay=0.5), tmp_path, 100)
+    run.run(lambda progress: None, lambda row: None)
+    assert torch.load(run.steady, weights_only=True)["step"] == 4
+    run.steady.replace(run.last)
+    longer = Session(trainer(photos, 12, decay=0.5), tmp_path, 100)
+    longer.begin(True, print)
+    longer.run(lambda progress: None, lambda row: None)
+    assert torch.load(longer.steady, weights_only=True)["step"] == 6
+    again = Session(trainer(photos, 13, decay=0.5), tmp_path, 100)
+    again.begin(True, print)
+    again.run(lambda progress: None, lambda row: None)
+    assert torch.load(again.steady, weights_only=True)["step"] == 6, "one that is falling already is not kept"
+
+
 def test_two_trainings_do_not_share_a_folder(
     photos: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

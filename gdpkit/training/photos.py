@@ -23,6 +23,11 @@ LEAST = 2  # one to train on and one to judge by
 Picture = npt.NDArray[np.uint8]
 
 
+def scaled(pictures: Tensor) -> Tensor:
+    """(B, H, W, 3), uint8 -> (B, 3, H, W) in [-1, 1], on the device that they are on."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 class Photos:
     """Photographs in memory, as bytes; a few are set aside for validation.
 
@@ -67,12 +72,12 @@ class Photos:
         spaced = [i for i in range(0, len(pictures), VALIDATION_SHARE) if min(pictures[i].shape[:2]) >= VALIDATION_SIDE]
         apart = set(spaced[:VALIDATION_MOST] or [0])
         self.training = [picture for i, picture in enumerate(pictures) if i not in apart]
-        self.validation = [_tensor(_front(pictures[i], crop)[None]) for i in sorted(apart)]
+        self.validation = [scaled(torch.from_numpy(_front(pictures[i], crop)[None])) for i in sorted(apart)]
         self.digest = known.hexdigest()
         self._crop = crop
 
     def batch(self, count: int, grey: float, random: np.random.Generator) -> Tensor:
-        """(count, 3, crop, crop) in [-1, 1]: random crops, turned and mirrored, a share of them without colour."""
+        """(count, crop, crop, 3), uint8: random crops, turned and mirrored, a share of them without colour."""
         side = self._crop
         crops = np.empty((count, side, side, 3), np.uint8)
         for i in range(count):
@@ -84,7 +89,7 @@ class Photos:
             if random.random() < grey:
                 crop = crop.mean(axis=2, keepdims=True).round().astype(np.uint8)
             crops[i] = crop
-        return _tensor(crops)
+        return torch.from_numpy(crops)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -114,8 +119,4 @@ def _read(file: Path, short_side: int) -> Picture:
 def _front(picture: Picture, multiple: int) -> Picture:
     """The upper left part of a picture, at most 256x256, with sides that any network of this training takes."""
     height, width = (min(VALIDATION_SIDE, n) // multiple * multiple or multiple for n in picture.shape[:2])
-    return picture[:height, :width]
-
-
-def _tensor(pictures: Picture) -> Tensor:
-    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return picture[:height, :width].copy()

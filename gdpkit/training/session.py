@@ -59,7 +59,7 @@ class Session:
     def run(self, on_step: Callable[[Progress], None], on_row: Callable[[Row], None]) -> None:
         """Train to the end, or to Ctrl-C or SIGTERM, which raise KeyboardInterrupt once all is saved."""
         trainer, losses, skipped = self.trainer, [], 0
-        saved = time.monotonic()
+        saved, share = time.monotonic(), trainer.share
         falls = 1 - trainer.recipe.decay
         with closing(trainer.feed), _asked_to_stop() as asked:
             for progress in trainer.run():
@@ -67,8 +67,9 @@ class Session:
                 skipped += progress.loss is None
                 losses += [progress.loss] if progress.loss is not None else []
                 ended = progress.share >= 1
-                if progress.share >= falls and not self.steady.exists():
+                if share < falls <= progress.share:
                     trainer.save(self.steady)
+                share = progress.share
                 if progress.step % self.every == 0 or ended:
                     loss = sum(losses) / len(losses) if losses else float("nan")
                     on_row(self._record(Row(progress.step, progress.seconds / 60, loss, skipped, *trainer.validate())))

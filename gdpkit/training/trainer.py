@@ -19,7 +19,7 @@ from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
 from gdpkit.priors.unet import SIGMA_DATA, UNet
 from gdpkit.training.feed import Feed
-from gdpkit.training.photos import Photos
+from gdpkit.training.photos import Photos, scaled
 from gdpkit.training.recipe import Recipe
 
 SEED = 0
@@ -97,15 +97,15 @@ class Trainer:
         recipe = self.recipe
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(self.step, self.share)
-        clean = self.feed.take().to(self.device)
+        clean = scaled(self.feed.take().to(self.device))  # as bytes, a quarter of the way to a GPU
         sigma = self._noise_levels().to(self.device)
         s = sigma[:, None, None, None]
         norm = (s**2 + SIGMA_DATA**2).rsqrt()
         noisy = clean + s * torch.randn(clean.shape, generator=self._noise, device=self.device)
         target = (clean - SIGMA_DATA**2 * norm**2 * noisy) / (s * SIGMA_DATA * norm)
-        scaled = (noisy * norm).contiguous(memory_format=torch.channels_last)
+        weighed = (noisy * norm).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
-            raw = self._raw(scaled, sigma)
+            raw = self._raw(weighed, sigma)
         loss = (raw.float() - target).square().mean()
         self.step += 1
         value = float(loss.detach())
@@ -183,7 +183,9 @@ class Trainer:
                 self._continue(state)
         except Exception as error:  # a foreign file can break the unpickler, and the rest, in any way it likes
             reason = " ".join(str(error).split())[:120]
-            raise GdpkitError(f"{file} is no checkpoint of this training ({reason})") from error
+            raise GdpkitError(
+                f"{file} is no checkpoint of this training ({reason}); --no-resume starts anew and replaces it"
+            ) from error
         if other:
             raise GdpkitError(
                 f"{file} was made by another recipe: {'; '.join(other)}.\n"

@@ -159,7 +159,11 @@ def _run(session: Session) -> None:
             left = shown.left() and f", {shown.left()}"
             shown.say(f"step {row.step} ({trainer.share:.0%}): loss {row.loss:.4f}, PSNR {row.psnr}{skipped}{left}")
 
-        session.run(on_step, on_row)
+        try:
+            session.run(on_step, on_row)
+        except KeyboardInterrupt:
+            shown.say(f"Step {trainer.step} is saved; the same command goes on from there.")
+            raise
 
 
 def _finish(session: Session, output: Path, overwrite: bool, about: dict[str, str]) -> None:
@@ -175,7 +179,7 @@ def _finish(session: Session, output: Path, overwrite: bool, about: dict[str, st
     about["trained_with"] = f"torch {torch.__version__}, {trainer.device.type}, {spent}"
     about["trained_on"] = f"{len(photos.training)} photographs"
     if session.rows:
-        about["validation"] = f"PSNR {session.rows[-1].psnr} at sigma 15 / 25 / 50 on {len(photos.validation)} others"
+        about["validation"] = f"PSNR {session.rows[-1].psnr} at sigma 15 / 25 / 50, {len(photos.validation)} set aside"
     checkpoint.save_unet(output, trainer.average, about, overwrite=overwrite)
     digest = checkpoint.sha256(output)
     report.warn(f"{trainer.step} steps in {spent}, SHA-256 {digest}")
