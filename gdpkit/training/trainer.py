@@ -63,6 +63,7 @@ class Trainer:
         )
         # Compiling takes a minute or so, which a GPU earns back; on a CPU it needs a compiler of C++ besides.
         self._raw = torch.compile(self.network.raw) if cuda else self.network.raw
+        torch.backends.cudnn.benchmark = cuda  # all batches have one shape
         self.step, self.seconds = 0, 0.0
         self._seed(SEED)
 

@@ -89,8 +89,8 @@ def _train(
     begun, origin = _origin(start) if start is not None else (None, {})
     wanted = _recipe(recipe, begun, {"minutes": minutes, "steps": steps or (0 if minutes else None)})
     folder = checkpoints or output.with_name(f"{output.stem}-training")
+    read = Photos(photos, wanted.crop, wanted.short_side, _note)
     with claimed(folder):
-        read = Photos(photos, wanted.crop, wanted.short_side, _note)
         session = Session(Trainer(wanted, read, chosen, begun), folder, every or 250)
         session.begin(resume, _note)
         _run(session)
