@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that belong to one process at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gdpkit.errors import ImageError
+from gdpkit.errors import GdpkitError, ImageError
+
+_PREFIX = ".gdpkit-"
 
 
 @contextmanager
@@ -17,7 +19,7 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
     """
     target = path.resolve() if path.is_symlink() else path  # replace the file, not the link to it
-    temporary = target.with_name(f".gdpkit-{secrets.token_hex(8)}{target.suffix}")
+    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{target.suffix}")
     try:
         yield temporary
         if overwrite:
@@ -46,3 +48,30 @@ def _place(temporary: Path, target: Path) -> None:
             with suppress(OSError):
                 target.unlink()
             raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; only where no other process writes to the folder."""
+    for file in folder.glob(f"{_PREFIX}*"):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(lock: Path, message: str) -> Iterator[None]:
+    """Hold a lock file, or raise a `GdpkitError` with the message where another process does.
+
+    The system lets go of the lock when the process ends, however it ends, so that none is ever left behind.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where two processes that write the same files fail by themselves
+        yield
+        return
+    with lock.open("w") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GdpkitError(message) from None
+        except OSError:  # a file system without locks
+            pass
+        yield

@@ -80,7 +80,10 @@ def choose(task: Task, settings: Settings) -> Chosen:
 
 
 def prior(wanted: str | Path | Prior | None) -> Prior:
-    """A prior by name, by "name:key=value", or by its checkpoint's path, which is recognised by its contents."""
+    """A prior by name, by "name:key=value", or by its checkpoint, which is recognised by its contents.
+
+    A checkpoint is a file's path, or the name of one that `gdpkit prior fetch` brought.
+    """
     if isinstance(wanted, Prior):
         return wanted
     wanted = str(wanted or DEFAULT_PRIOR)
@@ -89,11 +92,10 @@ def prior(wanted: str | Path | Prior | None) -> Prior:
     if name in known.names("priors"):
         built: Prior = known.build("priors", wanted)
         return built
-    file = Path(wanted)
-    if not file.exists():
-        hint = did_you_mean(name, known.names("priors"))
-        raise UnknownNameError(f"{wanted!r} is neither a prior nor a checkpoint's file.{hint}")
     from gdpkit.priors import checkpoint
+    from gdpkit.priors.known import checkpoint_file
+
+    file = checkpoint_file(wanted, known.names("priors"))
 
     cls: type[Prior] = known.get("priors", "embedded" if checkpoint.is_ours(file) else "adm")
     return params.build(cls, {"file": file})

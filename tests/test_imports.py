@@ -15,6 +15,8 @@ from gdpkit import registry
 
 HEAVY = ["torch", "numpy", "cv2", "rich", "rawpy", "imageio", "PIL", "OpenEXR", "skimage", "scipy", "safetensors"]
 
+PRIOR = [f"prior {command}" for command in ("train", "list", "info", "verify", "fetch")]
+
 PACKAGE = Path(gdpkit.__file__).parent
 
 LEVELS = {
@@ -23,11 +25,13 @@ LEVELS = {
     "components": 2,
     **dict.fromkeys(("hookspecs", "__init__"), 3),
     "registry": 4,
-    **dict.fromkeys(("functional", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic"), 5),
+    **dict.fromkeys(
+        ("functional", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic", "download"), 5
+    ),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "objective", "builtin"), 6),
     **dict.fromkeys(("choices", "restoration", "planning", "engine", "simulate", "testing", "training"), 7),
-    **dict.fromkeys(("options", "report"), 8),
+    **dict.fromkeys(("options", "report", "meter"), 8),
     **dict.fromkeys(("cli", "__main__"), 9),
 }
 
@@ -43,7 +47,7 @@ def imported(*args: str) -> tuple[str, list[str]]:
     return done.stdout, done.stderr.partition("heavy:")[2].split()
 
 
-@pytest.mark.parametrize("command", ["", "run", "degrade", "list", "describe", "plugins"])
+@pytest.mark.parametrize("command", ["", "run", "degrade", "list", "describe", "plugins", "prior", *PRIOR])
 def test_help_imports_nothing_heavy_and_shows_two_examples(command: str) -> None:
     text, heavy = imported(*command.split(), "--help")
     assert heavy == []
@@ -57,9 +61,9 @@ def test_help_of_every_task_imports_nothing_heavy(task: str) -> None:
     assert text.partition("Examples:")[2].count(f"gdpkit run {task} ") >= 2
 
 
-@pytest.mark.parametrize("command", ["list", "plugins"])
+@pytest.mark.parametrize("command", ["list", "plugins", "prior list"])
 def test_what_is_installed_is_listed_without_loading_it(command: str) -> None:
-    assert imported(command)[1] == []
+    assert imported(*command.split())[1] == []
 
 
 def module_level(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:

@@ -1,4 +1,4 @@
-"""The command line: `gdpkit run | degrade | list | describe | plugins`. A command is loaded when it is asked for.
+"""The command line: `gdpkit run | degrade | list | describe | plugins | prior`. A command is loaded when asked for.
 
 `gdpkit --help` answers in about 0.1 s: nothing here imports torch, numpy, a plugin or an image library.
 """
@@ -21,11 +21,12 @@ _COMMANDS = {
     "list": "List tasks, degradations, losses, samplers, priors and metrics.",
     "describe": "Explain one of them and its parameters.",
     "plugins": "Show what is installed, and what is wrong with it.",
+    "prior": "Train, fetch and check priors.",
 }
 
 
 def _load(name: str) -> click.Command:
-    module = importlib.import_module("gdpkit.cli." + (name if name in ("run", "degrade") else "catalogue"))
+    module = importlib.import_module("gdpkit.cli." + (name if name in ("run", "degrade", "prior") else "catalogue"))
     command: click.Command = getattr(module, f"{name}_command")()
     return command
 

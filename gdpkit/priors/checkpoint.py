@@ -1,13 +1,14 @@
 """Checkpoints of the embedded prior's kind: one safetensors file that says what it is.
 
-The header's metadata holds `format`, `architecture` (JSON: the arguments of `UNet`) and free text such as `licence`
-and `trained_on`. Weights are float16 in the file and float32 in memory.
+The header's metadata holds `format`, `architecture` (JSON: the arguments of `UNet`), `content_sha256` (see `seal`) and
+free text such as `licence` and `trained_with`. Weights are float16 in the file and float32 in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,10 +19,13 @@ from safetensors.torch import save
 
 from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
+from gdpkit.priors.known import sha256 as sha256
 from gdpkit.priors.unet import UNet
 from gdpkit.priors.weights import read_weights
 
 FORMAT = "gdpkit-prior-1"
+_UNSEALED = "0" * 64
+_SEAL = re.compile(rb'"content_sha256":"([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,33 @@ def is_ours(file: Path) -> bool:
     return read_weights(file)[1].get("format") == FORMAT
 
 
-def save_unet(file: Path, network: UNet, about: Mapping[str, str]) -> None:
+def save_unet(file: Path, network: UNet, about: Mapping[str, str], overwrite: bool = True) -> None:
     """Write a network's weights in float16 with its metadata; the file appears whole or not at all."""
     architecture = json.dumps({"widths": network.widths, "depths": network.depths})
-    metadata = {**about, "format": FORMAT, "architecture": architecture}
+    metadata = {**about, "format": FORMAT, "architecture": architecture, "content_sha256": _UNSEALED}
     weights = {k: v.detach().half().cpu().contiguous() for k, v in network.state_dict().items()}
-    with whole_file(file) as temporary:
-        temporary.write_bytes(save(weights, metadata))
+    with whole_file(file, overwrite) as temporary:
+        temporary.write_bytes(seal(save(weights, metadata)))
 
 
-def sha256(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def seal(content: bytes) -> bytes:
+    """Put into a file's metadata the SHA-256 of all its bytes, where those of this SHA-256 itself are 64 zeros.
+
+    So a file tells of any byte that changed in it, without a list of known files.
+    """
+    header = 8 + int.from_bytes(content[:8], "little")
+    place = _SEAL.search(content, 0, header)
+    if place is None:
+        raise ValueError("the metadata has no content_sha256")
+    before, after = content[: place.start(1)], content[place.end(1) :]
+    digest = hashlib.sha256(before + _UNSEALED.encode() + after).hexdigest()
+    return before + digest.encode() + after
+
+
+def is_intact(file: Path) -> bool | None:
+    """Whether a file is what its seal says; None: it has none."""
+    content = file.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    if _SEAL.search(content, 0, header) is None:
+        return None
+    return seal(content) == content

@@ -1,1 +1,1 @@
-"""Training of the embedded prior: `python -m gdpkit.training PHOTOS -o my-prior.safetensors` (see docs/prior.md)."""
+"""Training of priors: what `gdpkit prior train` does (docs/prior.md)."""

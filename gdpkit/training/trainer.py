@@ -1,12 +1,15 @@
-"""The training loop: a step, the running average, checkpoints, validation."""
+"""The training loop: a step, the running average, what a checkpoint holds, validation."""
 
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,98 +18,122 @@ from torch import Tensor
 from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
 from gdpkit.priors.unet import SIGMA_DATA, UNet
-from gdpkit.training.photos import Photos
+from gdpkit.training.feed import Feed
+from gdpkit.training.photos import Photos, scaled
 from gdpkit.training.recipe import Recipe
 
+SEED = 0
 VALIDATION_SIGMAS = (15, 25, 50)
 CLIP = 1.0  # of the gradient's norm; early batches of almost clean crops exceed it
 OUTLIER = 20.0  # the loss starts near 1; a batch far above it is an instability, and would undo what was learned
+DIVERGED = 100  # so many of those in a row, and nothing will be learned any more
 LONGEST_STEP = 30.0  # a step that takes longer, in seconds, was paused, and the pause is not training time
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is after a step: `loss` is that of the step, None where it was an outlier and skipped."""
+
+    step: int
+    seconds: float
+    share: float
+    loss: float | None
 
 
 class Trainer:
     """Everything that a training is made of, and that a checkpoint holds."""
 
-    def __init__(self, recipe: Recipe, photos: Photos, device: torch.device) -> None:
-        """Start from fresh weights."""
+    def __init__(self, recipe: Recipe, photos: Photos, device: torch.device, start: UNet | None = None) -> None:
+        """Start from fresh weights, or from those of `start`, whose widths and depths the recipe must have."""
         self.recipe, self.photos, self.device = recipe, photos, device
-        self.network = UNet(recipe.widths, recipe.depths).to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            self.network = UNet(recipe.widths, recipe.depths)
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
+        self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        cuda = device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
+            self.network.parameters(),
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=recipe.weight_decay,
+            fused=cuda,
         )
+        # Compiling takes a minute or so, which a GPU earns back; on a CPU it needs a compiler of C++ besides.
+        self._raw = torch.compile(self.network.raw) if cuda else self.network.raw
+        torch.backends.cudnn.benchmark = cuda  # all batches have one shape
         self.step, self.seconds = 0, 0.0
+        self._seed(SEED)
+
+    def _seed(self, seed: int) -> None:
+        self.feed = Feed(self.photos, self.recipe, seed)
+        self._levels = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator(self.device).manual_seed(seed + 1)
 
     @property
-    def passed(self) -> float:
-        """The share of the training's time that has gone, 0..1."""
-        return min(1.0, self.seconds / (60 * self.recipe.minutes))
+    def share(self) -> float:
+        """The share of the training that has gone, 0..1."""
+        recipe = self.recipe
+        return min(1.0, self.step / recipe.steps if recipe.steps else self.seconds / (60 * recipe.minutes))
 
-    def run(self, checkpoint: Path, every: int, report: Callable[[str], None]) -> None:
-        """Train to the end of the recipe's time; validate and save every so many steps, and at the end."""
-        random = np.random.default_rng(self.step)
-        torch.manual_seed(self.step)
-        before = time.monotonic()
-        losses = []
-        while self.passed < 1:
-            if self.passed >= 1 - self.recipe.decay and not self.steady(checkpoint).exists():
-                self.save(self.steady(checkpoint))
-            losses.append(self._train(random))
-            now = time.monotonic()
-            self.seconds += min(now - before, LONGEST_STEP)
-            before = now
-            if self.step % every == 0 or self.passed == 1:
-                psnrs = " / ".join(f"{v:.2f}" for v in self.validate())
-                report(f"step {self.step}, {self.seconds / 60:.0f} min, loss {np.mean(losses):.4f}, PSNR {psnrs} dB")
-                losses.clear()
-                self.save(checkpoint)
-                before = time.monotonic()
+    def run(self) -> Iterator[Progress]:
+        """Train to the end of the recipe's steps or time, step by step. Time spent between two steps does not count."""
+        skipped = 0
+        while self.share < 1:
+            before = time.monotonic()
+            loss = self._train()
+            self.seconds += min(time.monotonic() - before, LONGEST_STEP)
+            usual = loss < OUTLIER
+            skipped = 0 if usual else skipped + 1
+            if skipped == DIVERGED:
+                raise GdpkitError(
+                    f"the training has diverged: for {DIVERGED} steps the loss was above {OUTLIER:g} or no number at "
+                    f"all; lower the recipe's learning_rate ({self.recipe.learning_rate:g}) and start again"
+                )
+            yield Progress(self.step, self.seconds, self.share, loss if usual else None)
 
-    @staticmethod
-    def steady(checkpoint: Path) -> Path:
-        """Where the state before the learning rate falls is kept: a longer training goes on from there."""
-        return checkpoint.with_name(f"{checkpoint.stem}-steady{checkpoint.suffix}")
-
-    def _train(self, random: np.random.Generator) -> float:
+    def _train(self) -> float:
         recipe = self.recipe
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.rate(self.step, self.passed)
-        clean = self.photos.batch(recipe.batch, recipe.grey, random).to(self.device)
+            group["lr"] = recipe.rate(self.step, self.share)
+        clean = scaled(self.feed.take().to(self.device))  # as bytes, a quarter of the way to a GPU
         sigma = self._noise_levels().to(self.device)
         s = sigma[:, None, None, None]
         norm = (s**2 + SIGMA_DATA**2).rsqrt()
-        noisy = clean + s * torch.randn_like(clean)
+        noisy = clean + s * torch.randn(clean.shape, generator=self._noise, device=self.device)
         target = (clean - SIGMA_DATA**2 * norm**2 * noisy) / (s * SIGMA_DATA * norm)
-        scaled = (noisy * norm).contiguous(memory_format=torch.channels_last)
+        weighed = (noisy * norm).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
-            raw = self.network.raw(scaled, sigma)
+            raw = self._raw(weighed, sigma)
         loss = (raw.float() - target).square().mean()
         self.step += 1
-        if not loss < OUTLIER:
-            return float(loss.detach())
+        value = float(loss.detach())
+        if not value < OUTLIER:
+            return math.inf
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self._average()
-        return float(loss.detach())
+        return value
 
     def _noise_levels(self) -> Tensor:
-        recipe = self.recipe
-        levels = torch.randn(recipe.batch) * recipe.sigma_log_deviation + recipe.sigma_log_mean
+        recipe, draw = self.recipe, self._levels
+        levels = torch.randn(recipe.batch, generator=draw) * recipe.sigma_log_deviation + recipe.sigma_log_mean
         least, most = math.log(recipe.sigma_least), math.log(recipe.sigma_most)
-        anywhere = least + (most - least) * torch.rand(recipe.batch)
-        return torch.where(torch.rand(recipe.batch) < recipe.spread, anywhere, levels.clamp(least, most)).exp()
+        anywhere = least + (most - least) * torch.rand(recipe.batch, generator=draw)
+        ends = torch.rand(recipe.batch, generator=draw) < recipe.spread
+        return torch.where(ends, anywhere, levels.clamp(least, most)).exp()
 
     @torch.no_grad()
     def _average(self) -> None:
         kept = min(self.recipe.average, self.step / (self.step + 10))  # early on the average would lag behind
-        for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, 1 - kept)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
 
     @torch.no_grad()
-    def validate(self) -> list[float]:
+    def validate(self) -> tuple[float, ...]:
         """Mean PSNR in dB of the averaged network on the photographs set aside, at sigma 15, 25 and 50 of 255."""
         found = []
         for level in VALIDATION_SIGMAS:
@@ -117,8 +144,8 @@ class Trainer:
                 noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
                 denoised = self.average(noisy.to(self.device), torch.tensor([sigma], device=self.device)).cpu()
                 errors.append(10 * math.log10(4 / float((denoised - clean).square().mean())))
-            found.append(float(np.mean(errors)) if errors else math.nan)
-        return found
+            found.append(float(np.mean(errors)))
+        return tuple(found)
 
     def state(self) -> dict[str, object]:
         """What a checkpoint holds."""
@@ -128,6 +155,12 @@ class Trainer:
             "opt": self.optimizer.state_dict(),
             "step": self.step,
             "spent": self.seconds,
+            "recipe": json.dumps(asdict(self.recipe)),
+            "photos": self.photos.digest,
+            "feed": self.feed.state,
+            "levels": self._levels.get_state(),
+            "noise": self._noise.get_state(),
+            "device": self.device.type,
         }
 
     def save(self, file: Path) -> None:
@@ -135,14 +168,38 @@ class Trainer:
         with whole_file(file) as temporary:
             torch.save(self.state(), temporary)
 
-    def resume(self, file: Path) -> None:
-        """Go on from a checkpoint of the same recipe. A file that is none is a `GdpkitError`."""
+    def resume(self, file: Path) -> list[str]:
+        """Go on from a checkpoint of the same recipe, and return what there is to say about it.
+
+        A file that is none, or is of another recipe, is a `GdpkitError`.
+        """
         try:
-            state: dict[str, dict[str, Tensor]] = torch.load(file, map_location=self.device, weights_only=True)
-            self.network.load_state_dict(state["model"])
-            self.average.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["opt"])
-            self.step, self.seconds = int(state["step"]), float(state["spent"])  # type: ignore[call-overload,arg-type]
-        except Exception as error:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            other = self.recipe.differences(json.loads(state.get("recipe", "{}")))
+            if not other:
+                self.network.load_state_dict(state["model"])
+                self.average.load_state_dict(state["ema"])
+                self.optimizer.load_state_dict(state["opt"])
+                self.step, self.seconds = int(state["step"]), float(state["spent"])
+                self._continue(state)
+        except Exception as error:  # a foreign file can break the unpickler, and the rest, in any way it likes
             reason = " ".join(str(error).split())[:120]
-            raise GdpkitError(f"{file} is no checkpoint of this training ({reason})") from error
+            raise GdpkitError(
+                f"{file} is no checkpoint of this training ({reason}); --no-resume starts anew and replaces it"
+            ) from error
+        if other:
+            raise GdpkitError(
+                f"{file} was made by another recipe: {'; '.join(other)}.\n"
+                "Go on with that recipe, or start anew with --no-resume or other --checkpoints."
+            )
+        same = state.get("photos", self.photos.digest) == self.photos.digest
+        return [] if same else ["the photographs are not those that this training began with"]
+
+    def _continue(self, state: dict[str, Any]) -> None:
+        """Draw on where the checkpoint was; older ones do not say where, nor does another device."""
+        self._seed(self.step)
+        if "feed" in state:
+            self.feed.state = state["feed"]
+            self._levels.set_state(state["levels"])
+            if state["device"] == self.device.type:
+                self._noise.set_state(state["noise"])

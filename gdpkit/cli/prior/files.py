@@ -1,0 +1,157 @@
+"""`gdpkit prior list`, `info` and `verify`: what is here, what it is, and whether it is intact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gdpkit import options, params, registry, report
+from gdpkit.cli.base import Command, summary
+from gdpkit.errors import GdpkitError, PluginError
+from gdpkit.params import Declared, Param
+
+_PRIOR = "PRIOR is a name of gdpkit prior list, or a checkpoint's file."
+
+
+def _json_option() -> click.Option:
+    return click.Option(["as_json", "--json"], is_flag=True, help="Print it as JSON.")
+
+
+def list_command() -> click.Command:
+    """The command `gdpkit prior list`."""
+    return Command(
+        "list",
+        _list,
+        help="List the priors that are installed, those that were fetched, and the public ones that can be.",
+        examples=("gdpkit prior list", "gdpkit prior list --json"),
+        own=[_json_option()],
+    )
+
+
+def info_command() -> click.Command:
+    """The command `gdpkit prior info`."""
+    return Command(
+        "info",
+        _info,
+        help=f"Say what a prior is: architecture, parameters, SHA-256, licence, recipe.\n\n{_PRIOR}",
+        examples=("gdpkit prior info embedded", "gdpkit prior info my-prior.safetensors --json"),
+        own=[click.Argument(["prior"]), _json_option()],
+    )
+
+
+def verify_command() -> click.Command:
+    """The command `gdpkit prior verify`."""
+    sha256 = Declared("sha256", str, None, Param("The SHA-256 that the file should have, 64 hexadecimal digits."))
+    return Command(
+        "verify",
+        _verify,
+        help="Check that a prior's file can be used and is intact to the last byte; exit status 2 where it is not.\n\n"
+        f"{_PRIOR} Nothing in it is executed. It is compared with what gdpkit knows of it, with the SHA-256 "
+        "that it carries or that was noted when it was fetched, or with yours.",
+        examples=("gdpkit prior verify embedded", "gdpkit prior verify net.pt --sha256 a37c32ff..."),
+        own=[click.Argument(["prior"]), options.option(sha256), _json_option()],
+    )
+
+
+def _list(as_json: bool) -> None:
+    from gdpkit.priors import known
+
+    records: list[dict[str, Any]] = []
+    installed = registry.load()
+    for name in installed.names("priors"):
+        file = known.checkpoint_file(name) if name == "embedded" else None
+        try:
+            what = summary(installed.get("priors", name))
+        except PluginError as error:
+            what = f"({error})"
+        records.append(_record(name, "installed", file, what))
+    fetched = known.cached()
+    records += [_record(name, "fetched", file, "use it as --prior " + name) for name, file in fetched.items()]
+    for name, entry in known.public().items():
+        if name not in fetched:
+            partial = (known.cache_folder() / entry.file).with_name(entry.file + known.PARTIAL)
+            begun = f", {partial.stat().st_size / 1e6:.0f} MB are here" if partial.exists() else ""
+            what = f"gdpkit prior fetch {name}{begun}"
+            records.append({**_record(name, "public", None, what), "bytes": entry.bytes})
+    if as_json:
+        click.echo(json.dumps({"cache": str(known.cache_folder()), "priors": records}, indent=2))
+        return
+    rows = [[r["name"], r["state"], _megabytes(r["bytes"]), r["about"]] for r in records]
+    report.table(["name", "state", "size", "what it is"], rows)
+    if fetched:
+        click.echo(f"\nFetched priors are in {known.cache_folder()}.")
+
+
+def _record(name: str, state: str, file: Path | None, about: str) -> dict[str, Any]:
+    size = file.stat().st_size if file is not None else None
+    return {"name": name, "state": state, "file": file and str(file), "bytes": size, "about": about}
+
+
+def _info(prior: str, as_json: bool) -> None:
+    from gdpkit.priors import inspection, known
+
+    file = _file(prior)
+    record = inspection.about(file)
+    expected = known.expected_sha256(file)
+    note = (
+        "" if expected is None else f" ({'as it should be' if expected[0] == record['sha256'] else 'NOT AS EXPECTED'})"
+    )
+    if as_json:
+        click.echo(json.dumps({"name": prior, **record}, indent=2))
+        return
+    field = record["receptive_field"]
+    shown = {
+        **record,
+        "bytes": f"{record['bytes']} ({_megabytes(record['bytes'])})",
+        "parameters": f"{record['parameters']:,}".replace(",", " "),
+        "receptive_field": "the whole image" if field is None else f"{field} pixels",
+        "sha256": record["sha256"] + note,
+    }
+    width = max(map(len, shown))
+    for key, value in shown.items():
+        click.echo(f"{key.replace('_', ' '):<{width}}  {_text(value)}")
+
+
+def _verify(prior: str, sha256: str | None, as_json: bool) -> None:
+    from gdpkit.priors import checkpoint, inspection
+
+    file = _file(prior)
+    checked = inspection.verify(file, sha256)
+    if as_json:
+        record = {"file": str(file), "ok": True, "sha256": checkpoint.sha256(file), "checked_by": checked}
+        click.echo(json.dumps(record, indent=2))
+    else:
+        click.echo(f"{file}: ok, {checked}")
+
+
+def _file(prior: str) -> Path:
+    """The checkpoint behind a name or path."""
+    from gdpkit.priors import known
+
+    name = params.parse(prior)[0]
+    names = registry.load().names("priors")
+    if name in names and name != "embedded" and not Path(prior).exists():
+        raise GdpkitError(
+            f"{name} has no checkpoint of its own; name a checkpoint's file, or see gdpkit describe {name}"
+        )
+    file = known.checkpoint_file(prior, names)
+    if file.is_dir():
+        raise GdpkitError(f"{file}: is a folder, not a checkpoint")
+    return file
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(_text(item) for item in value)
+    return "not known" if value is None else str(value)
+
+
+def _megabytes(size: int | None) -> str:
+    if size is None:
+        return ""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

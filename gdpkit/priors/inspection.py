@@ -1,0 +1,96 @@
+"""What a checkpoint's file says of itself, and whether it is what it ought to be. Nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gdpkit.errors import GdpkitError
+from gdpkit.priors import adm, checkpoint, known
+
+
+def about(file: Path) -> dict[str, Any]:
+    """Everything about a checkpoint; loads it whole, so that one that cannot be used is a `GdpkitError`.
+
+    Keys: file, bytes, sha256, format, architecture, parameters, receptive_field (None: the whole image), licence,
+    recipe, trained_with, and whatever else its metadata says.
+    """
+    if checkpoint.is_ours(file):
+        record = _ours(file)
+    else:
+        network = adm.load(file)
+        record = {
+            "format": "adm",
+            "architecture": asdict(network.config),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "receptive_field": None,
+            "licence": next((e.licence for e in known.table().values() if e.file == file.name), "not known"),
+            "recipe": None,
+            "trained_with": "not known",
+        }
+    return {"file": str(file), "bytes": file.stat().st_size, "sha256": checkpoint.sha256(file), **record}
+
+
+def verify(file: Path, sha256: str | None = None) -> str:
+    """Load a checkpoint, compare it with what is known of it, and return what speaks for it.
+
+    `sha256` is one to compare with. A file that is damaged, of a wrong shape or holds code is a `GdpkitError`, and so
+    is one of which nothing is known to compare it with: that a file can be read does not mean that it is intact.
+    """
+    wanted = known_sha256(file, sha256)
+    record = about(file)
+    found = record["sha256"]
+    if wanted is not None and found != wanted[0]:
+        raise GdpkitError(
+            f"{file}: is damaged or another file: its SHA-256 is\n{found}, that of {wanted[1]} is\n{wanted[0]}"
+        )
+    intact = checkpoint.is_intact(file) if record["format"] == checkpoint.FORMAT else None
+    if intact is False:
+        raise GdpkitError(f"{file}: is damaged: its content differs from the SHA-256 that it carries")
+    if wanted is not None:
+        return f"its SHA-256 is that of {wanted[1]}"
+    if intact:
+        return "its content has the SHA-256 that it carries"
+    if found in {entry.sha256 for entry in known.table().values()}:
+        return "its SHA-256 is that of gdpkit's list"
+    raise GdpkitError(
+        f"{file}: can be read, but whether it is intact cannot be told: no SHA-256 of it is known.\n"
+        f"Its own is {found}; compare that with its publisher's, with --sha256."
+    )
+
+
+def known_sha256(file: Path, given: str | None) -> tuple[str, str] | None:
+    """The SHA-256 to compare with, and by whom it is: the one given, or one that is known."""
+    return (known.valid_sha256(given), "--sha256") if given is not None else known.expected_sha256(file)
+
+
+def _ours(file: Path) -> dict[str, Any]:
+    loaded = checkpoint.load_unet(file, "cpu")
+    metadata = dict(loaded.metadata)
+    entry = known.table()["embedded"]
+    inside = file.resolve() == known.checkpoint_file("embedded")
+    return {
+        "format": metadata.pop("format"),
+        "architecture": _json(metadata.pop("architecture")),
+        "parameters": sum(p.numel() for p in loaded.network.parameters()),
+        "receptive_field": loaded.network.receptive_field,
+        "licence": metadata.pop("licence", "") or (entry.licence if inside else "not known"),
+        "recipe": _json(metadata.pop("recipe", "null")),
+        "trained_with": metadata.pop("trained_with", "not known"),
+        **_rest(metadata),
+    }
+
+
+def _rest(metadata: Mapping[str, str]) -> dict[str, Any]:
+    return {key: _json(value) for key, value in sorted(metadata.items()) if key != "content_sha256"}
+
+
+def _json(text: str) -> Any:
+    """What the text says as JSON, or else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
