@@ -57,7 +57,7 @@ def test_the_list_is_in_step_with_the_package(capsys: pytest.CaptureFixture[str]
 def test_a_flipped_byte_of_the_embedded_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / EMBEDDED.name
     copy.write_bytes(EMBEDDED.read_bytes())
-    assert inspection.verify(copy) == "its SHA-256 is that of gdpkit's list"
+    assert inspection.verify(copy) == "its content has the SHA-256 that it carries"
     flip(copy, copy.stat().st_size // 2)
     with pytest.raises(GdpkitError, match=r"embedded\.safetensors"):
         inspection.verify(copy)

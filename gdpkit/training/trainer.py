@@ -102,7 +102,7 @@ class Trainer:
         sigma = self._noise_levels().to(self.device)
         s = sigma[:, None, None, None]
         norm = (s**2 + SIGMA_DATA**2).rsqrt()
-        noisy = clean + s * torch.randn(clean.shape, generator=self._noise, device=self.device)
+        noisy = clean + s * self._weaker() * torch.randn(clean.shape, generator=self._noise, device=self.device)
         target = (clean - SIGMA_DATA**2 * norm**2 * noisy) / (s * SIGMA_DATA * norm)
         weighed = (noisy * norm).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -126,6 +126,12 @@ class Trainer:
         anywhere = least + (most - least) * torch.rand(recipe.batch, generator=draw)
         ends = torch.rand(recipe.batch, generator=draw) < recipe.spread
         return torch.where(ends, anywhere, levels.clamp(least, most)).exp()
+
+    def _weaker(self) -> Tensor:
+        """What to multiply the noise by: a share of the crops has less than sigma says."""
+        shape = (self.recipe.batch, 1, 1, 1)
+        chosen = torch.rand(shape, generator=self._levels) < self.recipe.less_noise
+        return torch.where(chosen, torch.rand(shape, generator=self._levels), 1).to(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
