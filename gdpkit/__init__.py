@@ -25,6 +25,7 @@ from gdpkit.components import (
     QualityLoss,
     Result,
     Sampler,
+    SingularSystem,
     Step,
     Task,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Restoration",
     "Result",
     "Sampler",
+    "SingularSystem",
     "Step",
     "Task",
     "UnknownNameError",

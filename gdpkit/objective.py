@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gdpkit import fitting, solvers
-from gdpkit.components import Problem, Unknowns
+from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
@@ -49,8 +49,20 @@ class EnergyObjective:
         linear = all(view.degradation.linear for view in self._views)
         if what == "linear":
             return linear
-        whole = linear and len(self._views) == 1 and self._views[0].weight is None
-        return whole and (what == "project" or hasattr(self._views[0].degradation, "spectral"))
+        decomposed = self._system is not None
+        return decomposed if what == "spectral" else linear and self._alone and (decomposed or self._whole)
+
+    @property
+    def _alone(self) -> bool:
+        return len(self._views) == 1
+
+    @property
+    def _whole(self) -> bool:
+        return all(view.weight is None for view in self._views)
+
+    @property
+    def _system(self) -> SingularSystem | None:
+        return self._views[0].spectral() if self._alone else None
 
     def energy(self, x: Tensor) -> Tensor:
         """E, (B,)."""
@@ -79,12 +91,17 @@ class EnergyObjective:
     def prox(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The minimiser over z of E(z) + |z - x|^2 / sigma^2, the mean of N(x, sigma^2) given the observations.
 
-        Exact for linear degradations and squared error, by conjugate gradients. Elsewhere Newton steps on the
-        linearised degradations, with the distance's weights (iteratively reweighted least squares) and the losses'
-        curvature; none of them raises the sum.
+        Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
+        gradients. Elsewhere Newton steps on the linearised degradations, with the distance's weights (iteratively
+        reweighted least squares) and the losses' curvature; none of them raises the sum.
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
         if self.supports("linear") and self._distance.quadratic and not self._losses:
+            system = self._system
+            if system is not None:
+                view = self._views[0]
+                noise = view.sigma**2
+                return system.filtered(x, view.image, lambda s: variance * s / (noise + variance * s.square()))
             return x + self._newton(x, x, variance)
 
         def penalised(z: Tensor) -> Tensor:
@@ -121,16 +138,17 @@ class EnergyObjective:
     def project(self, x: Tensor) -> Tensor:
         """x + D^+ (y - D x): the nearest image that explains the one linear observation exactly."""
         if not self.supports("project"):
-            fit = "one linear observation with no lost pixels"
-            raise GdpkitError(f"only {fit} can be projected on; prox serves the others")
+            raise GdpkitError("only one linear observation can be projected on; prox serves the others")
         view = self._views[0]
         return x + view.pinv(view.image - view.predict(x))
 
-    def spectral(self) -> Any:
-        """The singular system of the one linear observation."""
-        if not self.supports("spectral"):
-            raise GdpkitError(f"{self._views[0].degradation.name} declares no singular system")
-        return self._views[0].degradation.spectral()  # type: ignore[attr-defined]
+    def spectral(self) -> Measured:
+        """The singular system of the one linear observation, and what was observed in it."""
+        system = self._system
+        if system is None:
+            raise GdpkitError(f"{self._views[0].degradation.name} has no singular system here; hqs needs none")
+        view = self._views[0]
+        return Measured(system, system.observe(view.image), view.sigma)
 
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import solvers
-from gdpkit.components import Observation, Unknowns
+from gdpkit.components import Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
 
@@ -27,6 +27,8 @@ class View:
         """The noise, in the units of the image."""
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
+        self._system: SingularSystem | None = None
+        self._decomposed = False
         guesses = self.degradation.unknowns(self.image, observation.clean_shape)
         self.unknowns: Unknowns = self.degradation.constrain(**guesses) if guesses else {}
 
@@ -66,8 +68,26 @@ class View:
             self._linear = LinearMap(self.predict, transpose)
         return self._linear
 
+    def spectral(self) -> SingularSystem | None:
+        """The singular system of a linear D, weighed; None where there is none."""
+        if not self._decomposed:
+            self._system, self._decomposed = self._decompose(), True
+        return self._system
+
+    def _decompose(self) -> SingularSystem | None:
+        if not self.degradation.linear:
+            return None
+        channels, height, width = self.clean_shape[1:]
+        system = self.degradation.spectral((channels, height, width), **self.unknowns)
+        if system is None or self.weight is None:
+            return system
+        return system.weighed(self.weight) if system.pixelwise else None
+
     def pinv(self, y: Tensor) -> Tensor:
-        """The smallest image that a linear D maps to y, or nearest to it."""
+        """The smallest image that a linear D maps to y, or nearest to it; pixels of no weight do not count."""
+        system = self.spectral()
+        if system is not None:
+            return system.pinv(y)
         own: Callable[..., Tensor] | None = getattr(self.degradation, "pinv", None)
         if own is not None:
             return own(y, **self.unknowns)
@@ -80,3 +100,4 @@ class View:
         """Take new values of the unknowns, constrained to what is possible."""
         self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
         self._linear = None
+        self._decomposed = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import param, testing
-from gdpkit.components import Degradation, Observation, Problem, QualityLoss
+from gdpkit.components import Chain, Degradation, Observation, Problem, QualityLoss
 from gdpkit.degradations.downsample import KERNELS, Downsample
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.noise import GaussianNoise
@@ -208,23 +209,60 @@ def test_projection_is_the_nearest_image_that_explains_the_observation(name: str
     assert float((d(found) - o.image).abs().max()) < 2e-4
 
 
+CHAINS = [
+    Gray() >> Downsample(scale=2) >> GaussianNoise(sigma=4),
+    Gray(weights="bt601") >> Downsample(scale=2, kernel="bicubic"),
+    GaussianNoise(sigma=4) >> Downsample(scale=2, kernel="lanczos"),
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda c: " ".join(stage.name for stage in c.stages))
+def test_a_chain_has_the_singular_system_of_its_matrix(chain: Chain) -> None:
+    testing.check_degradation(chain, (3, 16, 16))
+    system = chain.spectral((3, 16, 16))
+    assert system is not None
+    measured = system.values.expand(seen(chain).image.shape[1:]).flatten().sort().values
+    wanted = torch.linalg.svdvals(testing.matrix(chain, (3, 16, 16))).sort().values
+    assert torch.allclose(measured.double(), wanted, atol=1e-6)
+
+
+def test_lost_pixels_leave_a_pixelwise_singular_system_and_its_data_step_exact() -> None:
+    d, x = Gray() >> Downsample(scale=2), nearby()
+    o = seen(d)
+    weight = (torch.rand(o.image.shape, generator=torch.Generator().manual_seed(3)) < 0.7).float()
+    objective = EnergyObjective(Problem((dataclasses.replace(o, weight=weight),)))
+    assert objective.supports("spectral")
+    a = testing.matrix(d, (3, 16, 16)) * weight.flatten()[:, None].double()
+    y = (weight * o.image).flatten().double()
+    noise, variance = (o.sigma / 255) ** 2, 0.1**2
+    normal = torch.eye(a.shape[1], dtype=torch.float64) / variance + a.T @ a / noise
+    wanted = torch.linalg.solve(normal, x.flatten().double() / variance + a.T @ y / noise)
+    assert float((objective.prox(x, 0.1).flatten() - wanted).abs().max()) < 1e-4
+    projected = objective.project(x)
+    assert float((weight * (d(projected) - o.image)).abs().max()) < 1e-5
+    nearest = x.flatten() + torch.linalg.pinv(a) @ (y - a @ x.flatten().double())
+    assert float((projected.flatten() - nearest).abs().max()) < 1e-4
+
+
 @pytest.mark.parametrize(
-    ("problem", "linear", "project"),
+    ("problem", "linear", "project", "spectral"),
     [
-        (lambda: Problem((seen(Downsample(scale=2)),)), True, True),
-        (several, True, False),
-        (lambda: Problem((seen(Gamma()),)), False, False),
+        (lambda: Problem((seen(Downsample(scale=2)),)), True, True, True),
+        (lambda: Problem((seen(Downsample(scale=2, kernel="bicubic") >> Gray()),)), True, True, False),
+        (several, True, False, False),
+        (lambda: Problem((seen(Gamma()),)), False, False, False),
     ],
-    ids=["one", "several", "gamma"],
+    ids=["one", "a chain without a singular system", "several", "gamma"],
 )
 def test_what_is_supported_is_told_and_the_rest_refused(
-    problem: Callable[[], Problem], linear: bool, project: bool
+    problem: Callable[[], Problem], linear: bool, project: bool, spectral: bool
 ) -> None:
     objective = EnergyObjective(problem())
     assert (objective.supports("linear"), objective.supports("project")) == (linear, project)
-    assert not objective.supports("spectral")
-    with pytest.raises(GdpkitError, match="declares no singular system"):
-        objective.spectral()
+    assert objective.supports("spectral") == spectral
+    if not spectral:
+        with pytest.raises(GdpkitError, match="has no singular system"):
+            objective.spectral()
     if not project:
         with pytest.raises(GdpkitError, match="can be projected on"):
             objective.project(nearby())

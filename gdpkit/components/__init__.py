@@ -10,6 +10,7 @@ from gdpkit.components.observation import Observation, Problem, Result
 from gdpkit.components.prior import Denoised, Prior
 from gdpkit.components.quality import Metric, QualityLoss
 from gdpkit.components.sampler import Noise, Objective, Sampler, Step
+from gdpkit.components.singular import Measured, SingularSystem
 from gdpkit.components.task import PhotoTask, Task
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Component",
     "Degradation",
     "Denoised",
+    "Measured",
     "Metric",
     "Noise",
     "Objective",
@@ -28,6 +30,7 @@ __all__ = [
     "Result",
     "Sampler",
     "Shape",
+    "SingularSystem",
     "Step",
     "Task",
     "Unknowns",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gdpkit.components.sampler import Noise
+    from gdpkit.components.singular import SingularSystem
 
 Shape = tuple[int, int, int]
 Unknowns = dict[str, "Tensor"]
@@ -68,6 +69,14 @@ class Degradation(Component):
     def accept(self, observed: Tensor) -> Tensor:
         """Reduce a 3-channel picture to what this degradation measures, by its own weights; as it is by default."""
         return observed
+
+    def measured(self, observed: Tensor) -> Tensor | None:
+        """Weights of what was observed, broadcastable to it: 0 where it tells nothing; None where all counts."""
+        return None
+
+    def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
+        """The singular system of a linear degradation on clean images of this (C, H, W), where there is one."""
+        return None
 
     def at_scale(self, s: int) -> Degradation | None:
         """The same degradation seen s times smaller, or None where there is no such thing."""
@@ -152,6 +161,38 @@ class Chain(Degradation):
         for stage in reversed(self.stages):
             observed = stage.accept(observed)
         return observed
+
+    def measured(self, observed: Tensor) -> Tensor | None:
+        """What lost pixels reach through later stages is lost as well."""
+        import torch
+
+        shapes = self._shapes(_image_shape(observed))
+        weight: Tensor | None = None
+        for i, stage in enumerate(self.stages):
+            seen = _fit_to(observed, shapes[i + 1])
+            if weight is not None:
+                unknowns = stage.unknowns(seen, shapes[i])
+                whole = stage(torch.ones_like(weight), **unknowns)
+                weight = (stage(weight, **unknowns) > 0.999 * whole).to(whole)
+            own = stage.measured(seen)
+            if own is not None:
+                own = own.expand_as(seen)
+                weight = own if weight is None else weight * own
+        return weight
+
+    def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
+        """Where all stages but the last have D D^T = c, a number; noise, which changes no mean, aside."""
+        import torch
+
+        from gdpkit import spectra
+
+        image = torch.zeros(1, *shape)
+        systems = []
+        for i, stage in enumerate(self.stages):
+            own = {name: u[:1].to(image) for name, u in _of_stage(i, unknowns).items()}
+            systems.append(stage.spectral(_image_shape(image), **_of_stage(i, unknowns)))
+            image = stage(image, **own)
+        return spectra.composed(systems)
 
     def at_scale(self, s: int) -> Degradation | None:
         """Every stage seen s times smaller; None where one has no such form."""

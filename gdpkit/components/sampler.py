@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gdpkit.components.prior import Prior
+    from gdpkit.components.singular import Measured
 
 
 class Noise(Protocol):
@@ -60,8 +61,8 @@ class Objective(Protocol):
         """The nearest image that explains the observations exactly."""
         ...
 
-    def spectral(self) -> Any:
-        """The singular system of the one linear observation, where `supports("spectral")`."""
+    def spectral(self) -> Measured:
+        """The singular system of the one linear observation and what was observed, where `supports("spectral")`."""
         ...
 
     def discrepancy(self, x: Tensor) -> Tensor:

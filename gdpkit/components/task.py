@@ -66,7 +66,8 @@ class PhotoTask(Task):
         if not self._adds_colour(degradation, picture):
             observed = functional.with_channels(observed, 3)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
-        return Problem((Observation(observed, degradation, sigma),), source=picture)
+        weight = degradation.measured(observed)
+        return Problem((Observation(observed, degradation, sigma, weight),), source=picture)
 
     def finish(self, result: Result) -> Tensor:
         """A grey photograph stays grey unless its degradation took the colour away."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gdpkit.components import Degradation, Shape
+from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
@@ -62,12 +62,17 @@ class Downsample(Degradation):
         """The smallest image that is observed like this; for `average`, every pixel repeated over its block."""
         if self.kernel == "average":
             return observed.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
-        from gdpkit import solvers
+        channels, height, width = observed.shape[1:]
+        return self.spectral(self.clean_shape((channels, height, width))).pinv(observed)
 
-        def squared(y: Tensor) -> Tensor:
-            return self(self.adjoint(y))
+    def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem:
+        """Means of blocks do not overlap; of other kernels, in cosines."""
+        from gdpkit import functional, spectra
 
-        return self.adjoint(solvers.conjugate_gradients(squared, observed, iterations=200, tolerance=1e-6))
+        if self.kernel == "average":
+            return spectra.tight(self, self.adjoint, 1 / self.scale**2)
+        taps, first = functional.downsample_taps(self.kernel, self.scale, self.sigma)
+        return spectra.decimation(taps, first, self.scale, shape[1] // self.scale, shape[2] // self.scale)
 
     def propagate(self, sigma: float) -> float:
         """Averaging independent noise divides it: by the Euclidean norm of the kernel."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gdpkit.components import Degradation, Shape
+from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
@@ -32,6 +32,18 @@ class Gray(Degradation):
             return image
         weights = image.new_tensor(WEIGHTS[self.weights])
         return (image * weights[:, None, None]).sum(dim=1, keepdim=True)
+
+    def adjoint(self, observed: Tensor) -> Tensor:
+        """The transpose: (B, 1, H, W) -> (B, 3, H, W)."""
+        return observed * observed.new_tensor(WEIGHTS[self.weights])[:, None, None]
+
+    def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem:
+        """One value: the length of the weights."""
+        from gdpkit import spectra
+
+        if shape[0] == 1:
+            return spectra.IDENTITY
+        return spectra.tight(self, self.adjoint, sum(w * w for w in WEIGHTS[self.weights]))
 
     def accept(self, observed: Tensor) -> Tensor:
         """A colour picture is reduced by these weights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gdpkit.components import Degradation
+from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -36,3 +36,9 @@ class GaussianNoise(Degradation):
     def pinv(self, observed: Tensor) -> Tensor:
         """The pseudo-inverse: the identity."""
         return observed
+
+    def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem:
+        """That of the identity."""
+        from gdpkit import spectra
+
+        return spectra.IDENTITY

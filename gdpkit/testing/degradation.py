@@ -35,7 +35,8 @@ def check_degradation(d: Degradation, shape: Shape = (3, 32, 32)) -> None:
     A frozen dataclass with name, docstring and help; float32 in and out, the same answer twice, each image of a
     batch by itself, the input left alone; `clean_shape` and `accept` agree with what comes out; gradients in the image
     and the unknowns agree with finite differences, by `torch.autograd` and by `torch.func` alike; a linear one is
-    linear, `adjoint` is its transpose, `pinv` its pseudo-inverse; unknowns lead with the batch, `constrain` is
+    linear, `adjoint` is its transpose, `pinv` its pseudo-inverse, `spectral` its
+    singular system; unknowns lead with the batch, `constrain` is
     idempotent; `noise_sigma`, `propagate` and `simulate` agree with one another.
 
     A class with `surrogate_gradient = True` (rounding, a codec) gives a useful gradient that is not its derivative;
@@ -218,6 +219,28 @@ def _check_linear(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:
         require_close(d(pinv(seen, **known), **known), seen, 1e-4, f"{d.name}: D pinv(D x) and D x")
         back = pinv(seen, **known)
         require_close(pinv(d(back, **known), **known), back, 1e-4, f"{d.name}: pinv(D pinv(y)) and pinv(y)")
+    _check_spectral(d, x, known)
+
+
+def _check_spectral(d: Degradation, x: Tensor, known: Unknowns) -> None:
+    """D = U S V^T with orthonormal columns where s is not 0."""
+    channels, height, width = x.shape[1:]
+    system = d.spectral((channels, height, width), **known)
+    if system is None:
+        return
+    seen = d(x, **known)
+    values = system.values.to(x)
+    require(bool((values >= 0).all()), f"{d.name}: a singular value is negative")
+    coefficients = system.analyse(x)
+    require_close(system.render(values * coefficients), seen, 1e-6, f"{d.name}: U S V^T x and D x")
+    require_close(system.render(system.observe(seen)), seen, 1e-6, f"{d.name}: U U^T y and y")
+    random = torch.randn(coefficients.shape, generator=torch.Generator().manual_seed(6), dtype=x.dtype)
+    random = torch.where(values > 0, random, 0)
+    again = torch.where(values > 0, system.analyse(system.synthesise(random)), 0)
+    require_close(again, random, 1e-6, f"{d.name}: V^T V c and c")
+    _check_transposed(coefficients * (values > 0), random, x, system.synthesise(random), f"{d.name}: V")
+    if system.pixelwise:
+        require_close(system.observe(seen), seen, 1e-12, f"{d.name}: it is pixelwise, so U^T y and y")
 
 
 def _check_noise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed: Tensor) -> None:

@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from gdpkit.components import Denoised, Noise, Objective, Observation, Prior, Problem, Sampler, Step
+from gdpkit.components import Denoised, Measured, Noise, Objective, Observation, Prior, Problem, Sampler, Step
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
 from gdpkit.testing.common import check_component, require, require_close, require_finite
@@ -122,7 +122,7 @@ class _OnlyTheContract:
     def project(self, x: Tensor) -> Tensor:
         return self._objective.project(x)
 
-    def spectral(self) -> Any:
+    def spectral(self) -> Measured:
         return self._objective.spectral()
 
     def discrepancy(self, x: Tensor) -> Tensor:

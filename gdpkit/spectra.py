@@ -1,0 +1,164 @@
+"""Singular systems that several degradations share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gdpkit import dct
+from gdpkit.components.singular import SingularSystem
+
+Map = Callable[[Tensor], Tensor]
+
+
+def _same(t: Tensor) -> Tensor:
+    return t
+
+
+IDENTITY = SingularSystem(torch.ones(()), _same, _same, _same, _same, pixelwise=True)
+"""Of a degradation whose mean is the image itself."""
+
+
+def composed(systems: Sequence[SingularSystem | None]) -> SingularSystem | None:
+    """Of degradations one after the other, where all but the last have D D^T = c, a number; None elsewhere."""
+    telling = [system for system in systems if system is not IDENTITY]
+    if not telling:
+        return IDENTITY
+    *before, last = telling
+    if last is None or any(s is None or not s.pixelwise or s.values.numel() > 1 for s in before):
+        return None
+    system = last
+    for first in reversed(before):
+        assert first is not None
+        system = _after(first, system)
+    return system
+
+
+def _after(first: SingularSystem, then: SingularSystem) -> SingularSystem:
+    return replace(
+        then,
+        values=first.values.to(then.values) * then.values,
+        analyse=lambda x: then.analyse(first.analyse(x)),
+        synthesise=lambda c: first.synthesise(then.synthesise(c)),
+    )
+
+
+def tight(forward: Map, adjoint: Map, gram: float | Tensor) -> SingularSystem:
+    """Of a D with D D^T = gram, a number or one for each pixel: block means, masks, crops, sums of channels."""
+    squares = torch.as_tensor(gram)
+    values = squares.sqrt()
+
+    def normalised(t: Tensor) -> Tensor:
+        s = values.to(t)
+        return torch.where(s > 0, t / s.clamp_min(1e-30), 0)
+
+    return SingularSystem(
+        values=values,
+        analyse=lambda x: normalised(forward(x)),
+        synthesise=lambda c: adjoint(normalised(c)),
+        observe=_same,
+        render=_same,
+        pixelwise=True,
+    )
+
+
+def cosine_filter(kernel: Tensor, height: int, width: int) -> SingularSystem:
+    """Of a blur with reflecting borders by an odd-sided kernel (h, w) that is symmetric in both axes."""
+    rows, columns = kernel.shape
+    k = torch.arange(width, dtype=torch.float64)
+    at = torch.arange(columns, dtype=torch.float64) - columns // 2
+    across = (math.pi * at[:, None] * k / width).cos()  # (columns, width)
+    along = torch.stack([dct.response(line, -(rows // 2), height) for line in (kernel.double() @ across).T], dim=1)
+    return _with_signs(along, dct.dct, dct.idct)
+
+
+def periodic_filter(kernel: Tensor, height: int, width: int) -> SingularSystem:
+    """Of a circular blur by an odd-sided kernel (h, w), in an orthonormal real Fourier (Hartley) basis.
+
+    D = H diag(|K|) U^T with the phases of K in U, which maps real images to real images.
+    """
+    rows, columns = kernel.shape
+    padded = torch.zeros(height, width, dtype=torch.float64)
+    down, right = torch.meshgrid(torch.arange(rows) - rows // 2, torch.arange(columns) - columns // 2, indexing="ij")
+    padded.index_put_((down % height, right % width), kernel.double(), accumulate=True)
+    spectrum = torch.fft.fft2(padded)
+    values = spectrum.abs()
+    phase = torch.where(values > 0, spectrum / values.clamp_min(1e-300), torch.ones_like(spectrum))
+
+    def turned(x: Tensor, by: Tensor) -> Tensor:
+        filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(x) * by.to(x.device, x.dtype.to_complex())).real
+        return filtered
+
+    return SingularSystem(
+        values=values,
+        analyse=_hartley,
+        synthesise=_hartley,
+        observe=lambda y: _hartley(turned(y, phase.conj())),
+        render=lambda c: turned(_hartley(c), phase),
+    )
+
+
+def decimation(taps: Sequence[float], first: int, scale: int, rows: int, columns: int) -> SingularSystem:
+    """Of `functional.decimate` to rows x columns, for taps symmetric about the middle of a block.
+
+    In the cosine basis each frequency of the large image falls on one of the small image, with a gain of its own;
+    the rows of D are therefore orthogonal.
+    """
+    vertical, horizontal = (_Folding(taps, first, scale, size) for size in (rows, columns))
+    values = vertical.values[:, None] * horizontal.values
+
+    def analyse(x: Tensor) -> Tensor:
+        return vertical.folded(horizontal.folded(dct.dct(x)).mT).mT
+
+    def synthesise(c: Tensor) -> Tensor:
+        return dct.idct(vertical.unfolded(horizontal.unfolded(c).mT).mT)
+
+    return SingularSystem(values, analyse, synthesise, observe=dct.dct, render=dct.idct)
+
+
+class _Folding:
+    """One axis of a decimation, in cosine coefficients: (..., scale * size) <-> (..., size), with orthonormal rows."""
+
+    def __init__(self, taps: Sequence[float], first: int, scale: int, size: int) -> None:
+        large = scale * size
+        weights = torch.tensor(taps, dtype=torch.float64)
+        gains = dct.response(weights, first - (scale - 1) / 2, large)
+        k = torch.arange(large)
+        turns, rest = (k + size) // (2 * size), (k + size) % (2 * size) - size
+        gains = gains * (1 - 2 * (turns % 2)) / math.sqrt(scale)
+        gains[1:] *= torch.where(rest[1:] == 0, math.sqrt(2), 1.0)  # the constant cosine is normalised otherwise
+        gains = torch.where(rest == -size, 0.0, gains)  # this one is 0 at every kept pixel
+        self._to = torch.where(rest == -size, 0, rest.abs())
+        self._large, self._size = large, size
+        self.values = torch.zeros(size, dtype=torch.float64).index_add(0, self._to, gains**2).sqrt()
+        self._gains = torch.where(gains == 0, 0.0, gains / self.values[self._to].clamp_min(1e-300))
+
+    def folded(self, c: Tensor) -> Tensor:
+        weighed = c * self._gains.to(c)
+        found: Tensor = c.new_zeros(*c.shape[:-1], self._size).index_add(-1, self._to.to(c.device), weighed)
+        return found
+
+    def unfolded(self, c: Tensor) -> Tensor:
+        return c.index_select(-1, self._to.to(c.device)) * self._gains.to(c)
+
+
+def _with_signs(gains: Tensor, transform: Map, inverse: Map) -> SingularSystem:
+    """Of an operator that multiplies coefficients by real gains: the signs go to U."""
+    signs = torch.where(gains < 0, -1.0, 1.0)
+    return SingularSystem(
+        values=gains.abs(),
+        analyse=transform,
+        synthesise=inverse,
+        observe=lambda y: transform(y) * signs.to(y),
+        render=lambda c: inverse(c * signs.to(c)),
+    )
+
+
+def _hartley(x: Tensor) -> Tensor:
+    spectrum = torch.fft.fft2(x, norm="ortho")
+    parts: Tensor = spectrum.real - spectrum.imag
+    return parts
