@@ -12,7 +12,7 @@ from gdpkit.atomic import whole_file
 
 @dataclass(frozen=True)
 class Row:
-    """One validation: the mean loss since the last one, steps skipped as outliers, PSNR in dB at three noise levels."""
+    """One validation: the mean loss since the last one, steps skipped, PSNR in dB at three noise levels."""
 
     step: int
     minutes: float

@@ -25,19 +25,28 @@ from gdpkit.training.recipe import Recipe
 SEED = 0
 VALIDATION_SIGMAS = (15, 25, 50)
 CLIP = 1.0  # of the gradient's norm; early batches of almost clean crops exceed it
-OUTLIER = 20.0  # the loss starts near 1; a batch far above it is an instability, and would undo what was learned
-DIVERGED = 100  # so many of those in a row, and nothing will be learned any more
+USUAL = 10.0  # a crop's error starts near 1; far above this, only its logarithm counts
+DIVERGED = 100  # so many steps without a number in a row, and nothing will be learned any more
 LONGEST_STEP = 30.0  # a step that takes longer, in seconds, was paused, and the pause is not training time
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is after a step: `loss` is that of the step, None where it was an outlier and skipped."""
+    """Where a training is after a step: `loss` is that of the step, None where it was no number: a step skipped."""
 
     step: int
     seconds: float
     share: float
     loss: float | None
+
+
+def robust(errors: Tensor) -> Tensor:
+    """Mean squared errors of crops, those far above the usual by their logarithm (the Cauchy loss), (B,).
+
+    On a crop with less noise than its level says, a network without normalisation can be wrong by orders of magnitude.
+    As it is, such a crop would undo in one step what was learned; left out, it would never be mended.
+    """
+    return USUAL * (errors / USUAL).log1p()
 
 
 class Trainer:
@@ -85,12 +94,12 @@ class Trainer:
             before = time.monotonic()
             loss = self._train()
             self.seconds += min(time.monotonic() - before, LONGEST_STEP)
-            usual = loss < OUTLIER
+            usual = math.isfinite(loss)
             skipped = 0 if usual else skipped + 1
             if skipped == DIVERGED:
                 raise GdpkitError(
-                    f"the training has diverged: for {DIVERGED} steps the loss was above {OUTLIER:g} or no number at "
-                    f"all; lower the recipe's learning_rate ({self.recipe.learning_rate:g}) and start again"
+                    f"the training has diverged: for {DIVERGED} steps the loss was no number; lower the recipe's "
+                    f"learning_rate ({self.recipe.learning_rate:g}) and start again"
                 )
             yield Progress(self.step, self.seconds, self.share, loss if usual else None)
 
@@ -107,10 +116,10 @@ class Trainer:
         weighed = (noisy * norm).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
             raw = self._raw(weighed, sigma)
-        loss = (raw.float() - target).square().mean()
+        loss = robust((raw.float() - target).square().flatten(1).mean(1)).mean()
         self.step += 1
         value = float(loss.detach())
-        if not value < OUTLIER:
+        if not math.isfinite(value):
             return math.inf
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
