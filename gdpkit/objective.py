@@ -50,7 +50,9 @@ class EnergyObjective:
         if what == "linear":
             return linear
         decomposed = self._system is not None
-        return decomposed if what == "spectral" else linear and self._alone and (decomposed or self._whole)
+        if what == "spectral":
+            return decomposed and self._distance.quadratic and not self._losses
+        return linear and self._alone and (decomposed or self._whole)
 
     @property
     def _alone(self) -> bool:
@@ -96,12 +98,11 @@ class EnergyObjective:
         reweighted least squares) and the losses' curvature; none of them raises the sum.
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
+        if self.supports("spectral"):
+            measured = self.spectral()
+            noise = measured.sigma**2
+            return measured.moved(x, lambda s: variance * s / (noise + variance * s.square()))
         if self.supports("linear") and self._distance.quadratic and not self._losses:
-            system = self._system
-            if system is not None:
-                view = self._views[0]
-                noise = view.sigma**2
-                return system.filtered(x, view.image, lambda s: variance * s / (noise + variance * s.square()))
             return x + self._newton(x, x, variance)
 
         def penalised(z: Tensor) -> Tensor:
@@ -144,10 +145,9 @@ class EnergyObjective:
 
     def spectral(self) -> Measured:
         """The singular system of the one linear observation, and what was observed in it."""
-        system = self._system
-        if system is None:
-            raise GdpkitError(f"{self._views[0].degradation.name} has no singular system here; hqs needs none")
-        view = self._views[0]
+        system, view = self._system, self._views[0]
+        if system is None or not self.supports("spectral"):
+            raise GdpkitError(f"{view.degradation.name} has no singular system here; hqs needs none")
         return Measured(system, system.observe(view.image), view.sigma)
 
     def fit(self, x: Tensor) -> None:

@@ -54,11 +54,6 @@ class SingularSystem:
         s = self.values
         return (s > LEAST * s.max()) / s.clamp_min(1e-30)
 
-    def filtered(self, x: Tensor, y: Tensor, gain: Callable[[Tensor], Tensor]) -> Tensor:
-        """x + V diag(gain(s)) (U^T y - s V^T x): every data step is one of these with another gain."""
-        s = self.values.to(x)
-        return x + self.synthesise(gain(s) * (self.observe(y) - s * self.analyse(x)))
-
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -71,3 +66,8 @@ class Measured:
     system: SingularSystem
     observed: Tensor
     sigma: float
+
+    def moved(self, x: Tensor, gain: Callable[[Tensor], Tensor]) -> Tensor:
+        """x + V diag(gain(s)) (U^T y - s V^T x): every data step is one of these with another gain."""
+        s = self.system.values.to(x)
+        return x + self.system.synthesise(gain(s) * (self.observed - s * self.system.analyse(x)))

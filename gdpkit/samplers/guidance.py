@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit.components import Objective
 
 CLIPPINGS = 12
+POWER_ITERATIONS = 12
+COARSE_TO_FINE = ((64, 1), (32, 2), (16, 3), (8, 4), (4, 6), (2, 16))  # widths in pixels, and how often each
+PROBE = 1e-2  # the size of the difference that tells the curvature, in the units of the image
 DOUBLINGS = 4  # sixteen times the sigma that the sampler trusts; what then is left is the model's, not the noise
 
 
@@ -32,6 +38,85 @@ def descend_to_noise(objective: Objective, x: Tensor) -> Tensor:
         excess = energy * (1 - 1 / objective.discrepancy(x).clamp_min(1e-30)).clamp_min(0)
         length = (slope - (slope**2 - 2 * curvature * excess).clamp_min(0).sqrt()) / curvature
     return -length.to(x.dtype).view(-1, 1, 1, 1) * gradient
+
+
+def known_noise(objective: Objective) -> tuple[float, float]:
+    """How well the observations alone know the image: the noise of its best and of its worst known component.
+
+    In the units of the image, sigma / s for singular values s; infinite for the worst where something is not seen.
+    Without a singular system the best follows from the largest curvature of E, and the worst counts as unseen.
+    """
+    if objective.supports("spectral"):
+        measured = objective.spectral()
+        s = measured.system.values
+        best, least = float(s.max()), float(s.min())
+        whole = measured.observed[0].numel() >= math.prod(objective.shape[1:])
+        worst = measured.sigma / least if least > 0 and whole else math.inf
+        return measured.sigma / max(best, 1e-30), worst
+    return sharpest(objective) ** -0.5, math.inf
+
+
+def sharpest(objective: Objective) -> float:
+    """The largest eigenvalue of half the Hessian of E at a grey image, of the whole batch, by power iteration."""
+    x = torch.full(objective.shape, 0.5, device=objective.device)
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(objective.shape[1:], generator=generator).to(x).expand_as(x)
+    value, base = 0.0, objective.gradient(x)
+    for _ in range(POWER_ITERATIONS):
+        direction = PROBE * direction / direction.square().mean().sqrt().clamp_min(1e-30)
+        bent = (objective.gradient(x + direction) - base) / 2
+        value = float(bent.norm() / direction.norm())
+        direction = bent
+    return max(value, 1e-30)
+
+
+def smooth(objective: Objective, sigma: float) -> Tensor:
+    """A smooth image that explains the observations: what they leave open is filled in from coarse to fine.
+
+    A start from plain grey would leave the grey where thin things are lost, as the prior sees no noise there to remove.
+    """
+    x = objective.prox(torch.full(objective.shape, 0.5, device=objective.device), sigma)
+    if not objective.supports("spectral"):  # where a proximal step takes many iterations, this would take longest
+        return x
+    for width, times in COARSE_TO_FINE:
+        for _ in range(times if width < min(x.shape[-2:]) else 0):
+            x = objective.prox(_blurred(x, width), sigma)
+    return x
+
+
+def _blurred(x: Tensor, width: int) -> Tensor:
+    """By a triangle of 2 width - 1 pixels; borders replicate."""
+    flat = x.flatten(0, 1)[:, None]
+    ramp = torch.arange(1, width + 1, dtype=x.dtype, device=x.device)
+    taps = torch.cat([ramp, ramp[:-1].flip(0)]) / width**2
+    reach = width - 1
+    flat = F.conv2d(F.pad(flat, (reach, reach, 0, 0), mode="replicate"), taps.view(1, 1, 1, -1))
+    flat = F.conv2d(F.pad(flat, (0, 0, reach, reach), mode="replicate"), taps.view(1, 1, -1, 1))
+    return flat.view_as(x)
+
+
+def informed(objective: Objective, x: Tensor, sigma: float) -> Tensor:
+    """x, of which the observations replace what they know better than sigma.
+
+    What they know less well is left to the prior: a mixture would carry noise of a colour that no network was shown. So
+    no component of the result has more noise than sigma. Without a singular system, the proximal step.
+    """
+    if not objective.supports("spectral"):
+        return prox_to_noise(objective, x, sigma)
+    measured = objective.spectral()
+
+    def gain(s: Tensor) -> Tensor:
+        return (s * sigma >= measured.sigma * (1 - 1e-6)) / s.clamp_min(1e-30)
+
+    return measured.moved(x, gain)
+
+
+def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
+    """x where it explains the observations to within their noise; elsewhere the nearest that does, in [0, 1]."""
+    fits = objective.discrepancy(x.clamp(0, 1)) <= 1
+    if fits.all():
+        return x.clamp(0, 1)
+    return torch.where(fits.view(-1, 1, 1, 1), x.clamp(0, 1), prox_within_range(objective, x, sigma))
 
 
 def prox_to_noise(objective: Objective, x: Tensor, sigma: float) -> Tensor:

@@ -7,22 +7,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Noise, Objective, Prior, Sampler, Step
+from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FORMS = 8  # of an image turned by quarters and mirrored
 
 
 @dataclass(frozen=True)
 class Hqs(Sampler):
     """Annealed half-quadratic splitting: denoise, make true to the observations, lower the noise level, repeat.
 
-    The data step is the proximal one of plug-and-play restoration (Zhang et al., "Plug-and-play image restoration with
-    deep denoiser prior", TPAMI 2021), weighed by the noise, and repeated where more residual is left than the noise
-    has. Each step shows the prior another of the eight turned and mirrored forms of the image, which removes what a
+    Plug-and-play restoration (Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021).
+    The data step takes from the observations every component that they know better than the noise level, as in DDRM
+    (Kawar et al., NeurIPS 2022); without a singular system it is the proximal one. The levels end where the
+    observations know no component better: going on would only sharpen, to the most probable picture and away from the
+    truth. Each step shows the prior another of the eight turned and mirrored forms of the image, which removes what a
     network prefers by direction (Terris et al., "Equivariant plug-and-play image reconstruction", CVPR 2024). Below
-    fidelity 1 noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023), and the result becomes a
-    sample.
+    fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023): the
+    result becomes a sample.
+
+    Where all components are known equally well, as in a noisy photograph, one level remains, and the result is the mean
+    of the eight forms.
     """
 
     name = "hqs"
@@ -31,33 +39,47 @@ class Hqs(Sampler):
     steps: int = param(20, help="Number of network evaluations.", min=1, max=1000)
     fidelity: float = param(1.0, help="1: the most probable faithful image; 0: a sample with the prior's texture.",
                             min=0, max=1)  # fmt: skip
-    start: float = param(0.5, help="First noise level, as a share of the image's range.", min=0.01, max=100)
-    end: float = param(0.005, help="Last noise level.", min=0.0005, max=1)
+    start: float = param(0.3, help="First noise level, as a share of the image's range.", min=0.01, max=100)
+    end: float = param(0.005, help="Last noise level, at the least.", min=0.0005, max=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end > self.start:
+            raise GdpkitError(f"hqs: end must not be above start, but {self.end:g} is above {self.start:g}")
 
     @property
     def evaluations(self) -> int:
-        """One a step."""
+        """One a step, at most."""
         return self.steps
 
     def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
-        """x_k = prox(denoise(x_{k-1} + (1 - fidelity) sigma_k n, sigma_k), sigma_k), sigma_k falling geometrically."""
+        """x_k = informed(denoise(x_{k-1} + (1 - fidelity) sigma_k n, sigma_k), sigma_k); sigma_k falls."""
         import torch
 
-        from gdpkit.samplers.guidance import prox_to_noise, prox_within_range
+        from gdpkit.samplers import guidance
 
-        x = prox_to_noise(objective, torch.full(objective.shape, 0.5, device=objective.device), self.start)
-        for k in range(self.steps):
-            sigma = self.start * (self.end / self.start) ** (k / max(1, self.steps - 1))
+        best, worst = guidance.known_noise(objective)
+        end = self.end * max(1.0, best / self.end) ** self.fidelity
+        start = max(end, min(self.start, worst))
+        one_level = start <= end
+        total = min(self.steps, FORMS) if one_level else self.steps
+        x = guidance.smooth(objective, start)
+        mean = torch.zeros_like(x)
+        for k in range(total):
+            sigma = start * (end / start) ** (k / max(1, total - 1))
             if self.fidelity < 1:
                 x = x + (1 - self.fidelity) * sigma * noise.normal(objective.shape, objective.device)
             with torch.no_grad():
                 clean = _turned_back(prior.denoise(_turned(x, k), sigma).clean, k)
             objective.fit(clean)
-            if k + 1 == self.steps:
-                x = prox_within_range(objective, clean, sigma)
+            if one_level:
+                mean = mean + (clean - mean) / (k + 1)
+                clean = mean
+            if k + 1 == total:
+                x = guidance.faithful(objective, clean, self.end)
             else:
-                x = prox_to_noise(objective, clean, sigma)
-            yield Step(k + 1, self.steps, x.clamp(0, 1))
+                x = guidance.informed(objective, clean, sigma)
+            yield Step(k + 1, total, x.clamp(0, 1))
 
 
 def _turned(x: Tensor, k: int) -> Tensor:
