@@ -14,7 +14,7 @@ from gdpkit.images import Picture
 
 RGB = tuple[int, int, int]
 
-REACH = 12
+REACH = 10
 """Pixels into a hole beyond which the embedded prior is no nearer to the truth than a smooth surface."""
 
 MOST = 0.6
