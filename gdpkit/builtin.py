@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdpkit.components import Degradation, Metric, Prior, QualityLoss, Sampler
+from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
 from gdpkit.degradations.gray import Gray
+from gdpkit.degradations.mask import Mask
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.degradations.tone import Gain, Gamma
 from gdpkit.hookspecs import hookimpl
 from gdpkit.losses.color import ColorConstancy
 from gdpkit.losses.tv import TotalVariation
@@ -25,7 +28,7 @@ from gdpkit.samplers.hqs import Hqs
 @hookimpl
 def gdpkit_degradations() -> Sequence[type[Degradation]]:
     """The stages of chains."""
-    return [Downsample, GaussianNoise, Gray]
+    return [Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Mask]
 
 
 @hookimpl

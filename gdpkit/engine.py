@@ -97,7 +97,7 @@ def restore(
         "seed": settings.seed,
         "consistency": round(consistency, 4),
     }
-    return Restoration(output, unknowns, record, problem)
+    return Restoration(output, unknowns, record, problem, notes=task.notes(problem, chosen.prior))
 
 
 def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,21 @@ class Restoration:
     tensor: (B, C, H, W) in [0, 1].
     unknowns: the fitted parameters of the degradation, as arrays by name.
     record: the facts of the run, ready for JSON.
+    notes: sentences about what was changed when the source was read, and what the task says of the result.
     """
 
     def __init__(
-        self, tensor: Tensor, unknowns: Mapping[str, Tensor], record: dict[str, Any], problem: Problem
+        self,
+        tensor: Tensor,
+        unknowns: Mapping[str, Tensor],
+        record: dict[str, Any],
+        problem: Problem,
+        notes: Sequence[str] = (),
     ) -> None:
         self.tensor = tensor
         self.unknowns: dict[str, npt.NDArray[np.float32]] = {k: u.numpy() for k, u in unknowns.items()}
         self.record = record
-        self.notes: tuple[str, ...] = problem.source.notes if problem.source is not None else ()
+        self.notes: tuple[str, ...] = (*(problem.source.notes if problem.source is not None else ()), *notes)
         self._problem = problem
         record["unknowns"] = {k: u.tolist() for k, u in self.unknowns.items() if u.size <= MOST_VALUES}
 
@@ -60,6 +66,9 @@ class Restoration:
             if file.exists() and not overwrite:
                 raise ImageError(f"{file}: it exists already; --overwrite replaces it")
         notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
+        if self._problem.exact and not images.is_lossless(path):
+            kind = path.suffix.lower()
+            notes += (f"{kind} changes every pixel a little, those to be kept as well; .png, .tif and .webp do not",)
         for name, value in large.items():
             with whole_file(beside[name], overwrite) as temporary:
                 np.save(temporary, value)

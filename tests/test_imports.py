@@ -26,7 +26,8 @@ LEVELS = {
     **dict.fromkeys(("hookspecs", "__init__"), 3),
     "registry": 4,
     **dict.fromkeys(
-        ("functional", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic", "download"), 5
+        ("functional", "masks", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic", "download"),
+        5,
     ),
     **dict.fromkeys(("dct", "spectra"), 5),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),

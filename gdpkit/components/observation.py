@@ -47,11 +47,13 @@ class Problem:
     """Everything a sampler's objective is made of.
 
     source: the picture whose size, depth and metadata the output follows, where it came from one.
+    exact: whether the output promises some of its pixels bit for bit: a file that cannot keep them says so.
     """
 
     observations: tuple[Observation, ...]
     losses: tuple[QualityLoss, ...] = ()
     source: Picture | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if len({len(o.image) for o in self.observations}) > 1:

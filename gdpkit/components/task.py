@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,6 +17,7 @@ from gdpkit.params import param
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gdpkit.components.prior import Prior
     from gdpkit.images import Picture
 
 
@@ -33,6 +34,10 @@ class Task(Component):
     def problem(self) -> Problem:
         """Read the files and state the problem."""
         raise NotImplementedError
+
+    def notes(self, problem: Problem, prior: Prior) -> Sequence[str]:
+        """Sentences that whoever asked should know about this problem with this prior; they change nothing."""
+        return ()
 
     def finish(self, result: Result) -> Tensor:
         """Make the output picture, (B, C, H, W), of the clean image; the identity for most tasks."""

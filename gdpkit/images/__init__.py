@@ -15,7 +15,7 @@ from __future__ import annotations
 from gdpkit.images.linear import decode_srgb, encode_srgb
 from gdpkit.images.picture import Picture, from_array, to_array
 from gdpkit.images.reading import load, open_picture, read_image, read_linear
-from gdpkit.images.writing import check_writable, save, save_linear, to_png_bytes
+from gdpkit.images.writing import check_writable, is_lossless, save, save_linear, to_png_bytes
 
 __all__ = [
     "Picture",
@@ -23,6 +23,7 @@ __all__ = [
     "decode_srgb",
     "encode_srgb",
     "from_array",
+    "is_lossless",
     "load",
     "open_picture",
     "read_image",

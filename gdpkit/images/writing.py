@@ -29,6 +29,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _ALPHA, _GREY = {"PNG", "TIFF", "WEBP", "AVIF"}, {"PNG", "TIFF", "JPEG", "BMP", "EXR"}
 _METADATA = _ALPHA | {"JPEG"}
+_LOSSLESS = {"PNG", "TIFF", "WEBP", "BMP"}
 Path_ = str | os.PathLike[str]
 
 
@@ -57,6 +58,11 @@ def check_writable(path: Path_, overwrite: bool = False, *, size: tuple[int, int
         raise ImageError(
             f"{path}: {size[1]} x {size[0]} pixels are more than {suffix} holds ({largest} a side); use .png or .tif"
         )
+
+
+def is_lossless(path: Path_) -> bool:
+    """Whether a file of this suffix holds pixels as they are, in whole levels."""
+    return _FORMATS.get(Path(path).suffix.lower()) in _LOSSLESS
 
 
 def save(path: Path_, pixels: Tensor, *, like: Picture | None = None, overwrite: bool = False) -> tuple[str, ...]:
