@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import fitting, solvers
-from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
+from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
@@ -50,7 +50,9 @@ class EnergyObjective:
         if what == "linear":
             return linear
         decomposed = self._system is not None
-        return decomposed if what == "spectral" else linear and self._alone and (decomposed or self._whole)
+        if what == "spectral":
+            return decomposed and self._distance.quadratic
+        return linear and self._alone and (decomposed or self._whole)
 
     @property
     def _alone(self) -> bool:
@@ -145,10 +147,25 @@ class EnergyObjective:
     def spectral(self) -> Measured:
         """The singular system of the one linear observation, and what was observed in it."""
         system = self._system
-        if system is None:
-            raise GdpkitError(f"{self._views[0].degradation.name} has no singular system here; hqs needs none")
+        if system is None or not self._distance.quadratic:
+            raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
         view = self._views[0]
         return Measured(system, system.observe(view.image), view.sigma)
+
+    def _without_system(self) -> str:
+        """Why there is no singular system."""
+        if not self._alone:
+            return "several observations together have no singular system"
+        view = self._views[0]
+        stages = view.degradation.stages if isinstance(view.degradation, Chain) else (view.degradation,)
+        name = " >> ".join(stage.name for stage in stages)
+        if not view.degradation.linear:
+            return f"{name} is not linear and has no singular system"
+        if self._system is not None:
+            return f"a singular system serves --distance mse alone, so {name} has no singular system here"
+        if view.weight is not None:
+            return f"{name} has no singular system where only some pixels are measured"
+        return f"{name} has no singular system"
 
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""
