@@ -18,7 +18,7 @@ BEST = (
     "ddrm:steps=80,eta=1",
     "ddnm:steps=80,eta=1",
     "diffpir:steps=80,zeta=1,spacing=uniform",
-    "dps:steps=80,zeta=20",
+    "dps:steps=80,zeta=30",
     "daps:steps=40,ode_steps=2",
     "red:steps=80",
     "snips:steps=20,inner=4,c=0.2,start=1",

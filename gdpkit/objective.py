@@ -155,7 +155,7 @@ class EnergyObjective:
     def _without_system(self) -> str:
         """Why there is no singular system."""
         if not self._alone:
-            return "several observations together have no singular system"
+            return "a problem of several observations has no singular system"
         view = self._views[0]
         stages = view.degradation.stages if isinstance(view.degradation, Chain) else (view.degradation,)
         name = " >> ".join(stage.name for stage in stages)

@@ -27,9 +27,11 @@ class Daps(Sampler):
     taken as N(x0hat, r_t^2) with r_t = sigma_t, x_0 is drawn from p(x_0 | x_t) p(y | x_0), and x_{t-1} from
     N(x_0, sigma_{t-1}^2).
 
-    Where the degradation is linear with a singular system, that distribution is normal and drawn exactly. Elsewhere
-    Langevin steps (equation 9) start at its mode, as long as the sharpest direction allows. The last image is the mode,
-    without the noise of the last level. Takes every degradation, several observations, and quality losses.
+    The draw is by Langevin steps (equation 9) from the mode of p(x_0 | x_t) p(y | x_0), as long as its sharpest
+    direction allows. r_t is far wider than the true p(x_0 | x_t): so many steps that they forgot x0hat would leave
+    that noise in all that y does not see. Where the degradation is linear with a singular system, the steps are taken
+    all at once, in closed form. The last image is the mode. Takes every degradation, several observations, and
+    quality losses.
     """
 
     name = "daps"
@@ -37,7 +39,7 @@ class Daps(Sampler):
 
     steps: int = param(200, help="Number of noise levels.", min=1, max=1000)
     ode_steps: int = param(5, help="Network evaluations at each noise level.", min=1, max=100)
-    langevin: int = param(100, help="Langevin steps at each noise level, where there is no closed form.", min=1)
+    langevin: int = param(100, help="Langevin steps at each noise level.", min=1)
     start: float = param(50.0, help="First noise level, as a share of the image's range.", min=0.01, max=100)
     end: float = param(0.05, help="Last noise level.", min=0.001, max=1)
 
@@ -64,7 +66,7 @@ class Daps(Sampler):
                 return
             if closed:
                 basis = functional.basis_of(objective, self.name)
-                x = _drawn(basis, clean, sigma, noise.normal(objective.shape, objective.device))
+                x = self._at_once(basis, clean, sigma, noise.normal(objective.shape, objective.device))
             else:
                 x = self._langevin(objective, clean, sigma, noise)
             x = x + levels[k] * noise.normal(objective.shape, objective.device)
@@ -89,12 +91,25 @@ class Daps(Sampler):
             x = x + h * slope + (2 * h).sqrt() * noise.normal(objective.shape, objective.device)
         return x
 
+    def _at_once(self, basis: Basis, clean: Tensor, r: float, z: Tensor) -> Tensor:
+        """Where `langevin` such steps from the mode lead: a coefficient of curvature l is normal about it.
 
-def _drawn(basis: Basis, clean: Tensor, r: float, z: Tensor) -> Tensor:
-    """A draw of N(clean, r^2) given the observation."""
-    c = basis.analyse(clean)
-    trust = r**2 / (r**2 + basis.noise.square())
-    return basis.put(clean + r * z, c + trust * (basis.target - c) + r * (1 - trust).sqrt() * basis.analyse(z))
+        Its variance is 2 (1 - (1 - h l)^(2 langevin)) / (l (2 - h l)).
+        """
+        sharp = 1 / r**2 + basis.noise.square().reciprocal()
+        h = STEP / sharp.amax(dim=tuple(range(-min(3, sharp.ndim), 0)), keepdim=True)  # of each image
+        c = basis.analyse(clean)
+        mode = c + (1 - 1 / (r**2 * sharp)) * (basis.target - c)
+        seen = mode + self._spread(h, sharp) * basis.analyse(z)
+        return basis.put(clean + self._spread(h, sharp.new_tensor(1 / r**2)) * z, seen)
+
+    def _spread(self, h: Tensor, sharp: Tensor) -> Tensor:
+        """The deviation of a coefficient whose distribution has this curvature."""
+        import torch
+
+        moved = -torch.expm1(2 * self.langevin * torch.log1p(-h * sharp))
+        deviation: Tensor = (2 * moved / (sharp * (2 - h * sharp))).sqrt()
+        return deviation
 
 
 def _sharpest(objective: Objective, x: Tensor, iterations: int = 10) -> Tensor:
