@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import fitting, solvers
-from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
+from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
@@ -147,8 +147,24 @@ class EnergyObjective:
         """The singular system of the one linear observation, and what was observed in it."""
         system, view = self._system, self._views[0]
         if system is None or not self.supports("spectral"):
-            raise GdpkitError(f"{view.degradation.name} has no singular system here; hqs needs none")
+            raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
         return Measured(system, system.observe(view.image), view.sigma)
+
+    def _without_system(self) -> str:
+        """Why there is no singular system."""
+        if not self._alone:
+            return "a problem of several observations has no singular system"
+        view = self._views[0]
+        stages = view.degradation.stages if isinstance(view.degradation, Chain) else (view.degradation,)
+        name = " >> ".join(stage.name for stage in stages)
+        if not view.degradation.linear:
+            return f"{name} is not linear and has no singular system"
+        if self._system is not None:
+            alone = "without --loss" if self._losses else "with --distance mse"
+            return f"a singular system serves {alone} only, so {name} has no singular system here"
+        if view.weight is not None:
+            return f"{name} has no singular system where only some pixels are measured"
+        return f"{name} has no singular system"
 
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""

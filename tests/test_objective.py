@@ -268,6 +268,15 @@ def test_what_is_supported_is_told_and_the_rest_refused(
             objective.project(nearby())
 
 
+def test_a_singular_system_is_offered_for_squared_error_only() -> None:
+    """It says nothing of other distances, and a sampler that used it would ignore --distance."""
+    objective = EnergyObjective(Problem((seen(Downsample(scale=2)),)), "huber")
+    assert objective.supports("linear")
+    assert not objective.supports("spectral")
+    with pytest.raises(GdpkitError, match="with --distance mse only, so downsample has no singular system here"):
+        objective.spectral()
+
+
 def test_nothing_depends_on_the_size_of_the_image() -> None:
     """A picture twice side by side: the same gradient and prox at every pixel, and twice the energy."""
 
