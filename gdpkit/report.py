@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +143,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in [list(head), *lines]) for i in range(len(head))]
     for line in [list(head), *lines]:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def facts(values: Mapping[str, str]) -> None:
+    """Print names and values, one a line: on a terminal long values go on below themselves, in a pipe on their line."""
+    width = max(map(len, values))
+    for name, value in values.items():
+        lines = [value]
+        if sys.stdout.isatty():
+            room = max(20, shutil.get_terminal_size().columns - width - 2)
+            lines = textwrap.wrap(value, room, break_on_hyphens=False) or [""]
+        for first, line in zip((name, *("" for _ in lines)), lines, strict=False):
+            click.echo(f"{first:<{width}}  {line}".rstrip())
 
 
 def side_by_side(before: NDArray[Any], after: NDArray[Any]) -> Tensor:

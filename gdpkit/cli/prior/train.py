@@ -107,6 +107,8 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise GdpkitError(f"-o {output}: a prior is written as safetensors; let its name end with .safetensors")
     if output.exists() and not overwrite:
         raise GdpkitError(f"{output}: it exists already; --overwrite replaces it")
+    if not output.absolute().parent.is_dir():
+        raise GdpkitError(f"{output}: the folder {output.parent} does not exist; make it first")
     if not os.access(output.absolute().parent, os.W_OK) or output.is_dir():
         raise GdpkitError(f"{output}: it cannot be written there")
 
