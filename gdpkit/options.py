@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import types
 import typing
@@ -57,6 +58,19 @@ class File(_ParamType):
             where = param.get_error_hint(ctx) if param is not None and ctx is not None else "a file"
             raise GdpkitError(f"{where}: the name of the file is empty")
         return Path(value)
+
+
+class Target(File):
+    """A file or folder to write to. A slash behind it says that it is a folder, which must be there then."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name as a Path."""
+        path = super().convert(value, param, ctx)
+        if str(value).endswith(("/", os.sep)) and not path.is_dir():
+            where = param.get_error_hint(ctx) if param is not None and ctx is not None else "a folder"
+            what = "this is a file" if path.exists() else "the folder does not exist; make it first"
+            raise GdpkitError(f"{where}: {value}: {what}")
+        return path
 
 
 def option(declared: Declared) -> click.Option:

@@ -31,7 +31,7 @@ def degrade_command() -> click.Command:
         own=[
             click.Argument(["image"], type=file),
             click.Option(["stages", "-d", "--degradation"], multiple=True, required=True, metavar="STAGE", help=stage),
-            click.Option(["out", "-o", "--output"], type=file, metavar="OUT", help=out),
+            click.Option(["out", "-o", "--output"], type=options.Target(), metavar="OUT", help=out),
             options.option(seed),
             click.Option(["--overwrite"], is_flag=True, help="Replace a file that exists."),
             click.Option(["as_json", "--json"], is_flag=True, help="Print a record as JSON, and only that."),
@@ -46,9 +46,10 @@ def _degrade(
         registry.load().get("degradations", params.parse(stage)[0])
     output, notes = files.target(image, "degraded", out, several=False)
 
+    files.protect([image, *files.files_in(stages)], [output])
     from gdpkit import images, simulate
 
-    images.check_writable(output, overwrite)
+    files.check_writable(output, overwrite)
     picture = simulate.degrade(image, stages, seed=seed or 0)
     notes += (*picture.notes, *images.save(output, picture.pixels, like=picture, overwrite=overwrite))
     for note in dict.fromkeys(notes):

@@ -16,7 +16,7 @@ from gdpkit import options, params, registry, report
 from gdpkit.cli import files
 from gdpkit.cli.base import Command, Lazy, manual, summary
 from gdpkit.components import PhotoTask, Task
-from gdpkit.errors import GdpkitError, PluginError
+from gdpkit.errors import PluginError
 from gdpkit.params import Declared, Param
 
 # Options of every run whose values are the engine's settings, by the names of its fields. Left out, the engine decides.
@@ -86,7 +86,7 @@ def _tasks() -> dict[str, str]:
 
 
 def _common() -> list[click.Option]:
-    path = options.File()
+    path = options.Target()
     out = "The result's file; a folder with several inputs.  [default: <input>_<task> in the current folder]"
     loss = "A quality loss that guides besides: NAME[:key=value,...]. Repeatable."
     settings = {d.name: options.option(d) for d in _SETTINGS}
@@ -179,6 +179,8 @@ def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Pa
     targets = [files.target(source, cls.name, out, several) for source in sources]
     files.distinct(sources, [path for path, _ in targets])
     beside = [files.comparison(source, cls.name, compare, several) for source in sources]
+    read = [*sources, *files.files_in(tuple(fields.values()))]
+    files.protect(read, [path for path, _ in targets], [path for path in beside if path is not None])
     return [
         _Job(task, source, path, note, pair)
         for task, source, (path, note), pair in zip(tasks, sources, targets, beside, strict=True)
@@ -206,14 +208,9 @@ def _check_settings(task: Task, settings: Mapping[str, Any]) -> None:
 
 
 def _check_files(job: _Job, overwrite: bool) -> None:
-    """Raise now what would spoil the result after minutes of work."""
-    from gdpkit import images
-
-    images.check_writable(job.output, overwrite)
+    files.check_writable(job.output, overwrite)
     if job.compare is not None:
-        if job.compare.absolute() == job.output.absolute():
-            raise GdpkitError(f"{job.output}: the result and --compare need different names")
-        images.check_writable(job.compare, overwrite)
+        files.check_writable(job.compare, overwrite)
 
 
 def _restore(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
