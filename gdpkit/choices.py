@@ -95,8 +95,10 @@ def prior(wanted: str | Path | Prior | None) -> Prior:
     from gdpkit.priors import checkpoint
     from gdpkit.priors.known import checkpoint_file
 
-    file = checkpoint_file(wanted, known.names("priors"))
-
+    try:
+        file = checkpoint_file(wanted, known.names("priors"))
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}{known.hidden()}") from None
     cls: type[Prior] = known.get("priors", "embedded" if checkpoint.is_ours(file) else "adm")
     return params.build(cls, {"file": file})
 

@@ -43,7 +43,20 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
         return f"{name}: {error.strerror}" if name else error.strerror, 2
-    return f"internal error: {type(error).__name__}: {text}; run with --debug for the traceback", 1
+    return f"{_culprit(error)}: {type(error).__name__}: {text}; run with --debug for the traceback", 1
+
+
+def _culprit(error: BaseException) -> str:
+    """Where a failure that nobody foresaw happened: in the innermost frame that is a plugin's, or in gdpkit."""
+    from gdpkit import registry
+
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        plugin = registry.load().plugin_of(frame.f_globals.get("__name__", ""))
+        if plugin is not None:
+            component = getattr(frame.f_locals.get("self"), "name", None)
+            what = f" in {component}" if isinstance(component, str) else ""
+            return f"the plugin {plugin} failed{what} ({frame.f_code.co_filename}, line {line})"
+    return "internal error"
 
 
 def failure(error: BaseException, *, debug: bool, about: str = "") -> int:

@@ -67,7 +67,7 @@ def _describe(name: str) -> None:
     kinds = [kind for kind in registry.KINDS if name in table.names(kind)]
     if not kinds:
         known = [known for kind in registry.KINDS for known in table.names(kind)]
-        raise UnknownNameError(f"nothing is called {name!r}.{did_you_mean(name, known)}")
+        raise UnknownNameError(f"nothing is called {name!r}.{did_you_mean(name, known)}{table.hidden()}")
     for i, kind in enumerate(kinds):
         if i:
             click.echo()
@@ -106,13 +106,13 @@ def _plugins(as_json: bool) -> None:
     table = registry.load()
     conflicts = table.conflicts()
     if as_json:
-        click.echo(json.dumps({"plugins": [asdict(p) for p in table.plugins], "conflicts": conflicts}, indent=2))
+        plugins = [{**asdict(p), "state": table.state(p)} for p in table.plugins]
+        click.echo(json.dumps({"plugins": plugins, "conflicts": conflicts}, indent=2))
         return
     rows = [
-        [p.name, p.distribution, p.version, ", ".join(p.offers) or "nothing", "broken" if p.errors else "ok"]
-        for p in table.plugins
+        [p.name, table.state(p), p.distribution, p.version, ", ".join(p.offers) or "nothing"] for p in table.plugins
     ]
-    report.table(["plugin", "distribution", "version", "offers", "state"], rows)
+    report.table(["plugin", "state", "distribution", "version", "offers"], rows)
     problems = [f"{p.name}: {error}" for p in table.plugins for error in p.errors] + conflicts
     if problems:
         click.echo("\nProblems:")

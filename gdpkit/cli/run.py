@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +53,7 @@ def run_command() -> click.Group:
         task_command,
         help="Restore photographs. Every task has a help of its own: gdpkit run TASK --help.",
         examples=("gdpkit run sr small.jpg --scale 4 -o large.png", "gdpkit run sr holiday/ --scale 2 -o larger/"),
+        hint=lambda: registry.load().hidden(),
         subcommand_metavar="TASK IMAGE... [OPTIONS]",
     )
 
@@ -217,7 +220,8 @@ def _restore(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: b
     from gdpkit import engine, images
 
     _check_files(job, overwrite)
-    with report.progress(label) as on_step:
+    # A component may print; standard output belongs to results.
+    with report.progress(label) as on_step, redirect_stdout(sys.stderr):
         result = engine.restore(job.task, on_step=on_step, **settings)
     notes = [*result.notes, *result.save(job.output, overwrite=overwrite)]
     record = dict(result.record)

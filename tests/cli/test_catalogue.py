@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import click
 import pytest
 
 from gdpkit import registry
@@ -30,6 +31,14 @@ def test_describe_tells_all_of_a_component(cli: Cli) -> None:
     assert "Use: gdpkit run brighten --help" in cli("describe", "brighten").out
 
 
+def test_plugins_fits_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "70")
+    lines = click.unstyle(cli("plugins").out).splitlines()
+    assert len(lines) > 2 and max(map(len, lines)) <= 70
+    assert lines[1].startswith("ours")
+
+
 def test_plugins_tells_what_is_broken(
     cli: Cli, table: registry.Registry, fast: tuple[str, ...], greedy: object
 ) -> None:
@@ -37,12 +46,16 @@ def test_plugins_tells_what_is_broken(
     table.plugins.append(registry.Plugin("dead", errors=["ImportError: no module named x"]))
     result = cli("plugins")
     assert result.status == 0
+    assert result.out.splitlines()[0].split() == ["plugin", "state", "distribution", "version", "offers"]
+    states = [line.split()[:2] for line in result.out.splitlines()[1:4]]
+    assert states == [["ours", "conflict"], ["greedy", "broken"], ["dead", "broken"]]
     assert "task brighten" in result.out
     assert "  greedy: there is no hook 'gdpkit_task'. Did you mean 'gdpkit_tasks'?" in result.out.splitlines()
     assert "  dead: ImportError: no module named x" in result.out.splitlines()
     assert "'flat' is claimed by ours" in result.out
     record = json.loads(cli("plugins", "--json").out)
     assert [p["name"] for p in record["plugins"]] == ["ours", "greedy", "dead"]
+    assert [p["state"] for p in record["plugins"]] == ["conflict", "broken", "broken"]
     assert len(record["conflicts"]) == 1
     assert "(" in cli("list", "priors").out, "a name that two claim is listed with what is wrong"
     assert cli("run", "brighten", "photo.png", *fast).status == 2
