@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import types
 import typing
@@ -60,19 +59,6 @@ class File(_ParamType):
         return Path(value)
 
 
-class Target(File):
-    """A file or folder to write to. A slash behind it says that it is a folder, which must be there then."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The name as a Path."""
-        path = super().convert(value, param, ctx)
-        if str(value).endswith(("/", os.sep)) and not path.is_dir():
-            where = param.get_error_hint(ctx) if param is not None and ctx is not None else "a folder"
-            what = "this is a file" if path.exists() else "the folder does not exist; make it first"
-            raise GdpkitError(f"{where}: {value}: {what}")
-        return path
-
-
 def option(declared: Declared) -> click.Option:
     """The click option of one parameter. Its value is None, or () for several values, where it is not given.
 
@@ -98,12 +84,17 @@ def parameters(cls: type) -> list[click.Parameter]:
     """The click parameters of a component class; a `PhotoTask`'s `image` is the argument IMAGE..."""
     found: list[click.Parameter] = []
     for declared in params.declared(cls):
-        if declared.name == "image" and issubclass(cls, PhotoTask):
+        if is_argument(cls, declared):
             image = click.Argument(["image"], type=File(), nargs=-1, required=True)
             found.insert(0, image)
         else:
             found.append(option(declared))
     return found
+
+
+def is_argument(cls: type, declared: Declared) -> bool:
+    """Whether a parameter is the argument IMAGE instead of an option."""
+    return declared.name == "image" and issubclass(cls, PhotoTask)
 
 
 def several(parameters: Sequence[click.Parameter]) -> frozenset[str]:

@@ -153,8 +153,25 @@ def chain(stages: Sequence[str | Degradation]) -> Degradation:
     """One degradation of stages in the order light meets them, each a `Degradation` or "name:key=value"."""
     if not stages:
         raise GdpkitError("a chain needs at least one stage, e.g. downsample:scale=4")
-    built: list[Degradation] = [load().build("degradations", s) if isinstance(s, str) else s for s in stages]
+    built = [_stage(s) if isinstance(s, str) else s for s in stages]
     return reduce(lambda first, then: first >> then, built)
+
+
+def unknowns(cls: type[Degradation]) -> tuple[str, ...] | None:
+    """The names of a degradation's unknowns, () where it has none; None: its `__call__` does not name them."""
+    if cls.unknowns is Degradation.unknowns:
+        return ()
+    keywords = inspect.signature(cls.__call__).parameters.values()
+    return tuple(p.name for p in keywords if p.kind is p.KEYWORD_ONLY) or None
+
+
+def _stage(spec: str) -> Degradation:
+    name, values = params.parse(spec)
+    cls: type[Degradation] = load().get("degradations", name)
+    for key in values:
+        if key.replace("-", "_") in (unknowns(cls) or ()):
+            raise GdpkitError(f"{name}: {key} is not known when restoring, and is fitted; leave it out of {spec!r}")
+    return params.build(cls, values)
 
 
 def _misspelt(module: Any) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import textwrap
@@ -16,6 +17,8 @@ import click
 from gdpkit.errors import GdpkitError, did_you_mean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -66,6 +69,17 @@ def failure(error: BaseException, *, debug: bool, about: str = "") -> int:
     message, status = explain(error)
     warn(f"Error: {about}{message}")
     return status
+
+
+@contextmanager
+def failure_as_json(source: Path, wanted: bool) -> Iterator[None]:
+    """Print a record with `input` and `error` where the block fails and JSON is wanted; the error goes on."""
+    try:
+        yield
+    except Exception as error:
+        if wanted:
+            click.echo(json.dumps({"input": str(source), "error": explain(error)[0]}, indent=2))
+        raise
 
 
 def _usage(error: click.UsageError) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -31,7 +33,7 @@ def degrade_command() -> click.Command:
         own=[
             click.Argument(["image"], type=file),
             click.Option(["stages", "-d", "--degradation"], multiple=True, required=True, metavar="STAGE", help=stage),
-            click.Option(["out", "-o", "--output"], type=options.Target(), metavar="OUT", help=out),
+            click.Option(["out", "-o", "--output"], type=file, metavar="OUT", help=out),
             options.option(seed),
             click.Option(["--overwrite"], is_flag=True, help="Replace a file that exists."),
             click.Option(["as_json", "--json"], is_flag=True, help="Print a record as JSON, and only that."),
@@ -45,13 +47,14 @@ def _degrade(
     for stage in stages:
         registry.load().get("degradations", params.parse(stage)[0])
     output, notes = files.target(image, "degraded", out, several=False)
-
     files.protect([image, *files.files_in(stages)], [output])
     from gdpkit import images, simulate
 
-    files.check_writable(output, overwrite)
-    picture = simulate.degrade(image, stages, seed=seed or 0)
-    notes += (*picture.notes, *images.save(output, picture.pixels, like=picture, overwrite=overwrite))
+    with report.failure_as_json(image, as_json):
+        files.check_writable(output, overwrite)
+        with redirect_stdout(sys.stderr):  # a component may print; standard output belongs to results
+            picture = simulate.degrade(image, stages, seed=seed or 0)
+        notes += (*picture.notes, *images.save(output, picture.pixels, like=picture, overwrite=overwrite))
     for note in dict.fromkeys(notes):
         report.warn(f"Note: {image.name}: {note}")
     height, width = picture.pixels.shape[-2:]

@@ -42,6 +42,9 @@ def target(source: Path, ending: str, out: Path | None, several: bool) -> tuple[
     `out` is a file, or a folder (always with several inputs) for `<stem>_<ending>` with the input's suffix.
     """
     if out is not None and not _is_folder(out, several, "-o"):
+        if not out.suffix and not out.exists():
+            example = f"{out}{source.suffix if source.suffix.lower() in WRITABLE else '.png'}"
+            raise ImageError(f"-o {out}: there is no such folder; make it first, or name a file such as {example}")
         return out, ()
     kept = source.suffix.lower() in WRITABLE
     path = (out or Path()) / f"{source.stem}_{ending}{source.suffix if kept else '.png'}"

@@ -89,7 +89,7 @@ def _tasks() -> dict[str, str]:
 
 
 def _common() -> list[click.Option]:
-    path = options.Target()
+    path = options.File()
     out = "The result's file; a folder with several inputs.  [default: <input>_<task> in the current folder]"
     loss = "A quality loss that guides besides: NAME[:key=value,...]. Repeatable."
     settings = {d.name: options.option(d) for d in _SETTINGS}
@@ -149,26 +149,26 @@ def _run(
         _check_settings(jobs[0].task, settings)
     one = partial(_plan if dry_run else _restore, settings=settings, overwrite=overwrite, as_json=as_json)
     if not several:
-        record = one(jobs[0], jobs[0].source.name)
+        with report.failure_as_json(jobs[0].source, as_json):
+            record = one(jobs[0], jobs[0].source.name)
         if as_json:
             click.echo(json.dumps(record, indent=2))
         return
     ctx = click.get_current_context()
     results: list[Mapping[str, Any]] = []
-    failed = 0
+    failed: list[int] = []
     for k, job in enumerate(jobs, 1):
         try:
             results.append({"input": str(job.source), **one(job, f"({k}/{len(jobs)}) {job.source.name}")})
         except Exception as error:
             # Whatever is wrong with one photograph, the others are still worth doing.
-            failed += 1
-            report.failure(error, debug=bool(ctx.obj))
+            failed.append(report.failure(error, debug=bool(ctx.obj)))
             results.append({"input": str(job.source), "error": report.explain(error)[0]})
     if as_json:
         click.echo(json.dumps({"results": results}, indent=2))
     if failed:
-        report.warn(f"{failed} of {len(jobs)} failed.")
-        ctx.exit(1)
+        report.warn(f"{len(failed)} of {len(jobs)} failed.")
+        ctx.exit(2 if failed == [2] * len(jobs) else 1)
 
 
 def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Path | None) -> tuple[list[_Job], bool]:
@@ -208,6 +208,7 @@ def _check_settings(task: Task, settings: Mapping[str, Any]) -> None:
     distances.by_name(wanted.distance)
     chosen = choices.choose(task, wanted)
     chosen.prior.load(chosen.device)
+    _ = chosen.sampler.evaluations  # says what is wrong with its steps
 
 
 def _check_files(job: _Job, overwrite: bool) -> None:
@@ -217,13 +218,14 @@ def _check_files(job: _Job, overwrite: bool) -> None:
 
 
 def _restore(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
-    from gdpkit import engine, images
+    from gdpkit import choices, engine, images
 
     _check_files(job, overwrite)
     # A component may print; standard output belongs to results.
     with report.progress(label) as on_step, redirect_stdout(sys.stderr):
         result = engine.restore(job.task, on_step=on_step, **settings)
-    notes = [*result.notes, *result.save(job.output, overwrite=overwrite)]
+    departure = choices.departure(job.task, choices.Settings(**settings))
+    notes = [*departure, *result.notes, *result.save(job.output, overwrite=overwrite)]
     record = dict(result.record)
     if job.compare is not None:
         images.save(job.compare, report.side_by_side(result.input_image, result.image), overwrite=overwrite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -63,6 +63,9 @@ class PhotoTask(Task):
             raise ImageError(f"{picture.source} is {width}x{height} pixels; {self.name} needs at least {side}x{side}")
         degradation = self.degradation()
         observed = degradation.accept(picture.pixels)
+        if observed.shape[1] < picture.pixels.shape[1] and functional.is_coloured(picture.pixels):
+            lost = "its colours are not used: the degradation says that the photograph has none"
+            picture = replace(picture, notes=(*picture.notes, lost))
         if not self._adds_colour(degradation, picture):
             observed = functional.with_channels(observed, 3)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import pytest
 
-from gdpkit import registry
+from gdpkit import hookimpl, registry
+from gdpkit.components import Degradation
 
 # torch's own forward-mode differentiation compiles its rules in a way that it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
@@ -29,6 +31,46 @@ def test_describe_tells_all_of_a_component(cli: Cli) -> None:
     assert "factor     number  0 to 1  0.5      Share of the light." in text.splitlines()
     assert text.endswith("Use: -d dim:factor=0.5\n")
     assert "Use: gdpkit run brighten --help" in cli("describe", "brighten").out
+
+
+def test_list_and_describe_as_json(cli: Cli) -> None:
+    listed = json.loads(cli("list", "--json").out)["components"]
+    assert {"kind": "task", "name": "brighten", "about": "Brighten a dark photograph."} in listed
+    assert {c["kind"] for c in json.loads(cli("list", "priors", "--json").out)["components"]} == {"prior"}
+    (dim,) = json.loads(cli("describe", "dim", "--json").out)["components"]
+    assert (dim["kind"], dim["plugin"], dim["unknowns"]) == ("degradation", "ours", [])
+    assert (dim["about"], dim["use"]) == ("Darken by a factor.", "-d dim:factor=0.5")
+    factor = {"name": "factor", "type": "number", "required": False, "default": 0.5, "min": 0, "max": 1}
+    assert dim["parameters"][0].items() >= factor.items()
+
+
+def test_describe_of_a_task_shows_its_options(cli: Cli) -> None:
+    lines = [line.split() for line in cli("describe", "brighten").out.splitlines()]
+    assert ["factor", "--factor", "number"] in [line[:3] for line in lines]
+    assert ["image", "IMAGE", "file"] in [line[:3] for line in lines]
+
+
+def test_describe_names_what_is_fitted(cli: Cli, table: registry.Registry) -> None:
+    @dataclass(frozen=True)
+    class Veil(Degradation):
+        """Mix with an unknown grey."""
+
+        name = "veil"
+
+        def __call__(self, image: Any, *, light: Any) -> Any:  # type: ignore[override]
+            return image * light
+
+        def unknowns(self, observed: Any, shape: Any) -> Any:
+            return {"light": observed.mean()}
+
+    class More:
+        @hookimpl
+        def gdpkit_degradations(self) -> list[type[Degradation]]:
+            return [Veil]
+
+    table.add(registry.Plugin("more"), More())
+    assert "Unknowns, fitted when restoring and options of gdpkit degrade: light" in cli("describe", "veil").out
+    assert "Unknowns" not in cli("describe", "dim").out
 
 
 def test_plugins_fits_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

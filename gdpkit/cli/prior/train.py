@@ -85,7 +85,7 @@ def _train(
     from gdpkit.training.session import Session, claimed
     from gdpkit.training.trainer import Trainer
 
-    chosen = choices.device(device or "auto")
+    chosen = choices.device("auto" if device is None else device)
     begun, origin = _origin(start) if start is not None else (None, {})
     wanted = _recipe(recipe, begun, {"minutes": minutes, "steps": steps or (0 if minutes else None)})
     folder = checkpoints or output.with_name(f"{output.stem}-training")
