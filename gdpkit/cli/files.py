@@ -106,10 +106,17 @@ def files_in(value: Any) -> Iterator[Path]:
         yield value
     elif isinstance(value, str):
         parts = (item.partition("=")[2].strip() for item in value.partition(":")[2].split(","))
-        yield from (path for path in map(Path, filter(None, parts)) if path.is_file())
+        yield from (path for path in map(Path, filter(None, parts)) if _is_file(path))
     elif isinstance(value, tuple):
         for item in value:
             yield from files_in(item)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a text that is too long for a name
+        return False
 
 
 def check_writable(path: Path, overwrite: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,8 +64,7 @@ class PhotoTask(Task):
         degradation = self.degradation()
         observed = degradation.accept(picture.pixels)
         if observed.shape[1] < picture.pixels.shape[1] and functional.is_coloured(picture.pixels):
-            lost = "its colours are not used: the degradation says that the photograph has none"
-            picture = replace(picture, notes=(*picture.notes, lost))
+            picture = picture.noted("its colours are not used: the degradation says that the photograph has none")
         if not self._adds_colour(degradation, picture):
             observed = functional.with_channels(observed, 3)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
