@@ -124,3 +124,8 @@ def _fold(image: Tensor, dim: int, first: int, size: int) -> Tensor:
     shape = list(image.shape)
     shape[dim] = size
     return image.new_zeros(shape).index_add(dim, at, image)
+
+
+def is_coloured(image: Tensor) -> bool:
+    """Whether the channels of (B, 3, H, W) differ by more than 5 levels of 255; less may be a grey photograph's."""
+    return bool((image.amax(dim=1) - image.amin(dim=1)).max() > 5 / 255)

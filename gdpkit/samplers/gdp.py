@@ -78,7 +78,10 @@ class Gdp(Sampler):
     def _schedule(self) -> Schedule:
         from gdpkit.schedule import Schedule
 
-        return Schedule.linear().respace(self.respacing or self.steps)
+        try:
+            return Schedule.linear().respace(self.steps if self.respacing is None else self.respacing)
+        except GdpkitError as error:
+            raise GdpkitError(f"{self.name}: {error}") from None
 
     def _step(
         self, schedule: Schedule, k: int, clean: Tensor, x: Tensor, fraction: Tensor | None
