@@ -5,7 +5,7 @@
 Every photograph is turned grey, rounded to 8 bits, coloured, and rounded again, as files would be. The strokes are
 five discs taken from the truth by a fixed rule: its chroma is divided into five clusters, and each gets one disc at its
 pixel farthest from other clusters, in the median colour of the truth there. The error is the mean distance in CIELAB
-(a, b). The palette of each photograph is the next one: it has nothing to do with it, and is there to show what that does.
+(a, b). The palette of each photograph is the next one, which has nothing to do with it: it shows what that does.
 """
 
 from __future__ import annotations

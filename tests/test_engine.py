@@ -175,7 +175,11 @@ def test_a_preset_may_bring_a_loss_and_further_ones_add_to_it() -> None:
     settings = {"image": red, "stages": ("noise:sigma=40",), "preset": "grey-world", "device": "cpu"}
     casts = [
         float(np.ptp(restore("undo", **{**settings, **more}).image.mean(axis=(0, 1))))
-        for more in ({"preset": "default", "sampler": "hqs:steps=3", "prior": "tv"}, {}, {"losses": ["color-constancy:weight=2000"]})
+        for more in (
+            {"preset": "default", "sampler": "hqs:steps=3", "prior": "tv"},
+            {},
+            {"losses": ["color-constancy:weight=2000"]},
+        )
     ]
     assert casts[0] > 1.1 * casts[1] > 1.1 * 1.1 * casts[2]
 
