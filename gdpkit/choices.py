@@ -69,7 +69,8 @@ def choose(task: Task, settings: Settings) -> Chosen:
     if isinstance(sampler, str):
         sampler = known.build("samplers", sampler)
     wished = {"steps": settings.steps, "fidelity": settings.fidelity}
-    losses = [known.build("losses", q) if isinstance(q, str) else q for q in settings.losses]
+    own = (preset["loss"],) if "loss" in preset else ()
+    losses = [known.build("losses", q) if isinstance(q, str) else q for q in (*own, *settings.losses)]
     return Chosen(
         prior=prior(preset.get("prior") if settings.prior is None else settings.prior),
         sampler=_with(sampler, {key: value for key, value in wished.items() if value is not None}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from gdpkit import fitting, solvers
 from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
-from gdpkit.distances import Distance, by_name
+from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
 
@@ -27,13 +28,19 @@ class EnergyObjective:
     """
 
     def __init__(self, problem: Problem, distance: str = "mse", device: str | torch.device = "cpu") -> None:
-        """Bring the problem to a device. `distance` is L: mse, l1 or huber."""
+        """Bring the problem to a device. `distance` is L: mse, ssim, l1 or huber."""
         self._distance: Distance = by_name(distance)
         self._losses = problem.losses
         self._views = [View(observation, device) for observation in problem.observations]
+        self._misfits = self._compared(distance)
+        # SSIM of images that have nothing in common says little about the way to the nearest that has.
+        self._starts = None if self._distance.convex else self._compared("mse")
         batch, _, height, width = self._views[0].clean_shape
         self.shape = (batch, 3, height, width)
         self.device = torch.device(device)
+
+    def _compared(self, distance: str) -> list[Misfit]:
+        return [by_name(distance).misfit(view.image, view.sigma, view.weight) for view in self._views]
 
     @property
     def unknowns(self) -> Unknowns:
@@ -42,10 +49,15 @@ class EnergyObjective:
             return dict(self._views[0].unknowns)
         return {f"{k}.{name}": u for k, view in enumerate(self._views) for name, u in view.unknowns.items()}
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses"]) -> bool:
-        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide."""
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
+
+        "squares": whether L is squared error.
+        """
         if what == "losses":
             return bool(self._losses)
+        if what == "squares":
+            return self._distance.quadratic
         linear = all(view.degradation.linear for view in self._views)
         if what == "linear":
             return linear
@@ -79,9 +91,8 @@ class EnergyObjective:
                 total = self.energy(leaf)
             else:
                 total = self._quality(leaf)
-                for view in self._views:
-                    sums = view.total(self._distance.energy(view.residual(leaf)))
-                    total = total + sums * view.sigma**2 / view.count()
+                for view, misfit in zip(self._views, self._misfits, strict=True):
+                    total = total + misfit.energy(view.predict(leaf)) * view.sigma**2 / view.count()
             (gradient,) = torch.autograd.grad(total.sum(), leaf)
         return gradient
 
@@ -103,35 +114,37 @@ class EnergyObjective:
             noise = measured.sigma**2
             return measured.moved(x, lambda s: variance * s / (noise + variance * s.square()))
         if self.supports("linear") and self._distance.quadratic and not self._losses:
-            return x + self._newton(x, x, variance)
+            return x + self._newton(x, x, variance, self._misfits)
 
         def penalised(z: Tensor) -> Tensor:
             return self.energy(z) + ((z - x) ** 2 / variance).flatten(1).sum(1)
 
         z = x
-        for _ in range(NEWTON_STEPS):
-            z = solvers.backtracked(penalised, z, self._newton(z, x, variance), halvings=HALVINGS)
+        stages = [self._misfits] * NEWTON_STEPS
+        if self._starts is not None:
+            stages.insert(0, self._starts)
+        for misfits in stages:
+            z = solvers.backtracked(penalised, z, self._newton(z, x, variance, misfits), halvings=HALVINGS)
         return z
 
-    def _newton(self, z: Tensor, x: Tensor, variance: Tensor) -> Tensor:
+    def _newton(self, z: Tensor, x: Tensor, variance: Tensor, misfits: Sequence[Misfit]) -> Tensor:
         rhs = x - z
         terms = []
-        for view in self._views:
+        for view, misfit in zip(self._views, misfits, strict=True):
             jacobian = view.jacobian(z)
-            residual = view.residual(z)
-            weight = self._distance.weight(residual) * (1 if view.weight is None else view.weight) / view.sigma**2
-            rhs = rhs + variance * jacobian.transpose(weight * residual * view.sigma)
-            terms.append((jacobian, weight))
+            slope, bend = misfit.expansion(view.predict(z))
+            rhs = rhs - variance * jacobian.transpose(slope)
+            terms.append((jacobian, bend))
         curvature = None
         if self._losses:
-            slope = torch.func.grad(lambda v: v[0].numel() / 2 * self._quality(v).sum())
-            curvature = solvers.linearise(slope, z)
-            rhs = rhs - variance * slope(z)
+            pull = torch.func.grad(lambda v: v[0].numel() / 2 * self._quality(v).sum())
+            curvature = solvers.linearise(pull, z)
+            rhs = rhs - variance * pull(z)
 
         def normal(d: Tensor) -> Tensor:
             product = d
-            for jacobian, weight in terms:
-                product = product + variance * jacobian.transpose(weight * jacobian.forward(d))
+            for jacobian, bend in terms:
+                product = product + variance * jacobian.transpose(bend(jacobian.forward(d)))
             return product if curvature is None else product + variance * curvature.forward(d)
 
         return solvers.conjugate_gradients(normal, rhs, CG_ITERATIONS, CG_TOLERANCE)
@@ -180,8 +193,8 @@ class EnergyObjective:
 
     def _data(self, x: Tensor) -> Tensor:
         total = x.new_zeros(len(x))
-        for view in self._views:
-            total = total + view.total(self._distance.energy(view.residual(x)))
+        for view, misfit in zip(self._views, self._misfits, strict=True):
+            total = total + misfit.energy(view.predict(x))
         return total
 
     def _quality(self, x: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ class Undo(PhotoTask):
     """Undo a chain."""
 
     name = "undo"
-    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"paper": {"sampler": "gdp:steps=5,scale=2000", "prior": "tv"}}
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "paper": {"sampler": "gdp:steps=5,scale=2000", "prior": "tv"},
+        "grey-world": {"sampler": "hqs:steps=3", "prior": "tv", "loss": "color-constancy:weight=200"},
+    }
     stages: tuple[str, ...] = param(("downsample:scale=2",), help="The chain.")
 
     def degradation(self) -> Degradation:
@@ -181,6 +184,21 @@ def test_presets_are_the_tasks() -> None:
 )  # fmt: skip
 def test_what_departs_from_a_preset_is_said(settings: dict[str, Any], said: tuple[str, ...]) -> None:
     assert choices.departure(Undo(image=colour()), choices.Settings(**settings)) == said
+
+
+def test_a_preset_may_bring_a_loss_and_further_ones_add_to_it() -> None:
+    """Its wish for equal channels moves a red picture; the same wish against it does not undo it."""
+    red = np.full((16, 16, 3), (0.8, 0.3, 0.3), np.float32)
+    settings = {"image": red, "stages": ("noise:sigma=40",), "preset": "grey-world", "device": "cpu"}
+    casts = [
+        float(np.ptp(restore("undo", **{**settings, **more}).image.mean(axis=(0, 1))))
+        for more in (
+            {"preset": "default", "sampler": "hqs:steps=3", "prior": "tv"},
+            {},
+            {"losses": ["color-constancy:weight=2000"]},
+        )
+    ]
+    assert casts[0] > 1.1 * casts[1] > 1.1 * 1.1 * casts[2]
 
 
 def test_settings_reach_the_sampler_without_changing_its_other_parameters() -> None:

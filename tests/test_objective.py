@@ -16,6 +16,7 @@ from gdpkit.components import Chain, Degradation, Observation, Problem, QualityL
 from gdpkit.degradations.downsample import KERNELS, Downsample
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.distances import DISTANCES
 from gdpkit.errors import GdpkitError, UnknownNameError
 from gdpkit.losses.color import ColorConstancy
 from gdpkit.losses.tv import TotalVariation
@@ -116,7 +117,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 }
 
 
-@pytest.mark.parametrize("distance", ["mse", "l1", "huber"])
+@pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gradients_are_those_of_the_energy(name: str, distance: str) -> None:
     objective = EnergyObjective(PROBLEMS[name](), distance)

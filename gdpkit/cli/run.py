@@ -32,7 +32,7 @@ _SETTINGS = (
         None,
         Param("1: the most probable picture, the same for every seed; 0: a sample, with texture.", min=0, max=1),
     ),
-    Declared("distance", str, None, Param("How the result is compared with the input: mse, l1 or huber.")),
+    Declared("distance", str, None, Param("How the result is compared with the input: mse, ssim, l1 or huber.")),
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
     Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),

@@ -108,7 +108,7 @@ class _OnlyTheContract:
     def device(self) -> torch.device:
         return self._objective.device
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses"]) -> bool:
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
         return self._objective.supports(what)
 
     def energy(self, x: Tensor) -> Tensor:
