@@ -5,11 +5,14 @@ Images are (H, W) and one image is treated at a time; kernels are (size, size), 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit import convolution, kernels
+from gdpkit.blind_spectrum import EULER, TOLD, Spectrum, simplest
 
 MOST = 512  # pixels a side that are looked at; a kernel needs no more
 ROUNDS = 5  # of image and kernel in turn, a scale
@@ -25,9 +28,10 @@ def coarse_to_fine(observed: Tensor, size: int) -> Tensor:
 
     At each scale, from the one where the kernel has three pixels, a piecewise constant image (L0 of the gradient: Pan,
     Hu, Su and Yang, "L0-regularized intensity and gradient prior for deblurring text images and beyond", TPAMI 2017)
-    and the kernel that best maps its edges to the observed ones are found in turn.
+    and the kernel that best maps its edges to the observed ones are found in turn. Where a simple kernel explains the
+    spectrum as well, it is taken.
     """
-    observed = _busiest(observed)
+    observed = observed[_window(observed)]
     sizes = [size]
     while sizes[-1] > 3:
         sizes.append(max(3, 2 * round((STEP * sizes[-1] - 1) / 2) + 1))
@@ -44,12 +48,49 @@ def coarse_to_fine(observed: Tensor, size: int) -> Tensor:
             sharp = flattened(small, kernel, price)
             kernel = centred(_cleaned(from_edges(sharp, small, side)))
             price = max(EDGES_LAST, EDGES_FALL * price)
-    return kernel
+    return simplest(Spectrum.of(observed), kernel)
 
 
 def refined(sharp: Tensor, observed: Tensor, kernel: Tensor) -> Tensor:
-    """A known kernel (size, size), moved towards what the edges of a better estimate of the sharp image tell."""
-    return centred(_cleaned(from_edges(sharp, observed, len(kernel), PULL, kernel)))
+    """A known kernel (size, size), moved towards what the edges of a better estimate of the sharp image tell.
+
+    It stays where the spectrum of the observed image speaks against the move.
+    """
+    observed_window, sharp_window = (image[_window(observed)] for image in (observed, sharp))
+    moved = centred(_cleaned(from_edges(sharp_window, observed_window, len(kernel), PULL, kernel)))
+    spectrum = Spectrum.of(observed_window)
+    return moved if spectrum.misfit(moved) < spectrum.misfit(kernel) else kernel
+
+
+def lacking(sharp: Tensor, observed: Tensor, kernel: Tensor, size: list[int]) -> Tensor:
+    """The power of the edges that an estimate of the sharp image does not have, on the half-plane of frequencies.
+
+    An expected image is smoother than any image. Without what it lacks, the kernel that maps it to the observed one is
+    too sharp, and in the end a single point: the kernel has to be the best for all images that may be meant, not for
+    their mean (Levin et al., "Efficient marginal likelihood optimization in blind deconvolution", CVPR 2011). How much
+    power the edges should have is read off the frequencies that the kernel leaves, and falls off with a power of the
+    frequency, as that of photographs does.
+    """
+    down, across = torch.fft.fftfreq(size[0]).double()[:, None], torch.fft.rfftfreq(size[1]).double()
+    frequency = (down.square() + across.square()).sqrt()
+    steepness = 4 * ((math.pi * down).sin().square() + (math.pi * across).sin().square())
+    blur = _transfer(kernel.double(), size).abs()
+    seen, found = (
+        sum(torch.fft.rfft2(image.double().diff(dim=axis), s=size).abs().square() for axis in (0, 1))
+        for image in (observed, sharp)
+    )
+    told = (blur > TOLD) & (frequency > 2 / min(size))
+    if told.sum() < 16:
+        return torch.zeros_like(found)
+    x = frequency[told].log()
+    y = (seen / (steepness.clamp_min(1e-12) * blur.square()))[told].clamp_min(1e-12).log()
+    weight = 1 / frequency[told]  # rings of all radii count alike
+    x_mean, y_mean = ((weight * v).sum() / weight.sum() for v in (x, y))
+    slope = (weight * (x - x_mean) * (y - y_mean)).sum() / (weight * (x - x_mean).square()).sum()
+    law = y_mean + EULER + slope.clamp(-4, -1) * (frequency.clamp_min(1 / max(size)).log() - x_mean)
+    smooth = F.avg_pool2d(F.pad(found[None, None], (4, 4, 4, 4), mode="replicate"), 9, stride=1)[0, 0]
+    missing: Tensor = (law.exp() * steepness - smooth).clamp_min(0)
+    return missing
 
 
 def flattened(observed: Tensor, kernel: Tensor, price: float) -> Tensor:
@@ -84,7 +125,13 @@ def from_edges(
     one, by accelerated projected gradients on the correlations of the edges. `towards` is 0 where it is not given.
     """
     border = size // 2
-    products = cross = 0.0
+    products = torch.zeros(2 * size - 1, 2 * size - 1, dtype=torch.float64, device=sharp.device)
+    cross = torch.zeros(size, size, dtype=torch.float64, device=sharp.device)
+    if towards is not None:
+        length = [convolution.fast_length(n + 2 * size) for n in sharp.shape]
+        missing = torch.fft.irfft2(lacking(sharp, observed, towards, length), s=length)
+        reach = torch.arange(1 - size, size)
+        products = missing[reach % length[0]][:, reach % length[1]]
     for axis in (0, 1):
         a, b = (image.double().diff(dim=axis) for image in (sharp, observed))
         inner = F.pad(b[border : b.shape[0] - border, border : b.shape[1] - border], (border,) * 4)
@@ -115,17 +162,15 @@ def on_simplex(values: Tensor) -> Tensor:
 
 
 def centred(kernel: Tensor) -> Tensor:
-    """Moved by whole pixels until its centre of mass is nearest to its middle; what falls out is lost."""
+    """Moved, between pixels linearly, until its centre of mass is its middle; what falls out is lost.
+
+    A kernel and its image can be shifted against each other at will; this keeps the image where it is.
+    """
     at = torch.arange(len(kernel), dtype=kernel.dtype) - len(kernel) // 2
     total = kernel.sum().clamp_min(1e-12)
-    for axis in (0, 1):
-        shift = -round(float((kernel.sum(1 - axis) * at).sum() / total))
-        if shift:
-            kernel = kernel.roll(shift, axis)
-            lost = slice(None, shift) if shift > 0 else slice(shift, None)
-            kernel = kernel.clone()
-            kernel[(lost, slice(None)) if axis == 0 else (slice(None), lost)] = 0
-    return kernel / kernel.sum().clamp_min(1e-12)
+    down, across = (float((kernel.sum(1 - axis) * at).sum() / total) for axis in (0, 1))
+    rows, columns = ((1 - (at[:, None] - at + shift).abs()).clamp_min(0) for shift in (down, across))
+    return _normalised(rows @ kernel @ columns.T)
 
 
 def _cleaned(kernel: Tensor) -> Tensor:
@@ -142,16 +187,14 @@ def _resized(kernel: Tensor, size: int) -> Tensor:
     return large / large.sum()
 
 
-def _busiest(image: Tensor) -> Tensor:
-    """The window of at most MOST pixels a side with the steepest edges."""
+def _window(image: Tensor) -> tuple[slice, slice]:
+    """The part of at most MOST pixels a side with the steepest edges."""
     height, width = image.shape
     rows, columns = min(height, MOST), min(width, MOST)
-    if (rows, columns) == (height, width):
-        return image
     steep = F.pad(image.diff(dim=0).abs()[:, :-1] + image.diff(dim=1).abs()[:-1], (0, 1, 0, 1))
     sums = F.avg_pool2d(steep[None, None], (rows, columns), stride=32)[0, 0]
     i, j = divmod(int(sums.argmax()), sums.shape[1])
-    return image[32 * i : 32 * i + rows, 32 * j : 32 * j + columns]
+    return slice(32 * i, 32 * i + rows), slice(32 * j, 32 * j + columns)
 
 
 def _wrapped(image: Tensor, size: list[int]) -> Tensor:
@@ -172,13 +215,14 @@ def _transfer(kernel: Tensor, size: list[int]) -> Tensor:
     rows, columns = kernel.shape
     padded = kernel.new_zeros(size)
     padded[:rows, :columns] = kernel
-    return torch.fft.rfft2(padded.roll((-(rows // 2), -(columns // 2)), (0, 1)))
+    spectrum: Tensor = torch.fft.rfft2(padded.roll((-(rows // 2), -(columns // 2)), (0, 1)))
+    return spectrum
 
 
 def _correlation(a: Tensor, b: Tensor, size: int) -> Tensor:
     """sum_p a(p) b(p - t) for shifts t of up to size // 2, (size, size)."""
     length = [convolution.fast_length(n + size) for n in a.shape]
-    found = torch.fft.irfft2(torch.fft.rfft2(a, s=length) * torch.fft.rfft2(b, s=length).conj(), s=length)
+    found: Tensor = torch.fft.irfft2(torch.fft.rfft2(a, s=length) * torch.fft.rfft2(b, s=length).conj(), s=length)
     reach = torch.arange(-(size // 2), size // 2 + 1)
     return found[reach % length[0]][:, reach % length[1]]
 

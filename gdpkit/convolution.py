@@ -116,7 +116,9 @@ def transposed_grid(image: Tensor, kernels: Tensor, boundary: str) -> Tensor:
 
 def _cells(kernels: Tensor, image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Each kernel of a grid with its weights (H, W)."""
-    down, across = (_hats(count, size).to(image) for count, size in zip(kernels.shape[:2], image.shape[-2:], strict=True))
+    down, across = (
+        _hats(count, size).to(image) for count, size in zip(kernels.shape[:2], image.shape[-2:], strict=True)
+    )
     for i, row in enumerate(kernels):
         for j, kernel in enumerate(row):
             yield kernel, down[i][:, None] * across[j]

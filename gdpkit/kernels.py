@@ -35,8 +35,9 @@ def box(size: int) -> Tensor:
 def disk(radius: float) -> Tensor:
     """A disk out of focus: flat, with an edge that shares its pixels by area."""
     reach = math.ceil(radius)
-    fine = (torch.arange((2 * reach + 1) * FINE, dtype=torch.float64) + 0.5) / FINE - reach - 0.5
-    inside = (fine[:, None] ** 2 + fine**2 <= radius**2).double()
+    half = (2 * reach + 1) * FINE // 2
+    fine = torch.arange(-half, half + 1, dtype=torch.float64)
+    inside = (fine[:, None] ** 2 + fine**2 <= (radius * FINE) ** 2).double()
     return _normalised(inside.unfold(0, FINE, FINE).unfold(1, FINE, FINE).mean((2, 3)))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from gdpkit import images
@@ -50,13 +51,15 @@ class Restoration:
     def save(self, path: str | Path, overwrite: bool = False) -> tuple[str, ...]:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
-        Large unknowns go to `<stem>.<name>.npy` beside it. Returns sentences about what could not be kept.
+        Large unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at. Returns
+        sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
         large = {name: value for name, value in self.unknowns.items() if value.size > MOST_VALUES}
         beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
-        for file in beside.values():
+        pictures = {n: path.with_name(f"{path.stem}.{n}.png") for n, v in large.items() if v.ndim == 3 and len(v) == 1}
+        for file in (*beside.values(), *pictures.values()):
             if file.exists() and not overwrite:
                 raise ImageError(f"{file}: it exists already; --overwrite replaces it")
         notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
@@ -64,6 +67,8 @@ class Restoration:
             with whole_file(beside[name], overwrite) as temporary:
                 np.save(temporary, value)
             self.record["unknowns"][name] = str(beside[name])
+            if name in pictures:
+                images.save(pictures[name], _to_look_at(value), overwrite=overwrite)
         self.record["outputs"].append(str(path))
         return notes
 
@@ -74,3 +79,9 @@ class Restoration:
         width, height = self.record["size"]
         work = f"{self.record['network_evaluations']} evaluations of {self.record['prior']}"
         return f"<Restoration by {self.record['task']}: {width}x{height}, {work} in {self.record['seconds']:.1f} s>"
+
+
+def _to_look_at(values: npt.NDArray[np.float32]) -> Tensor:
+    """(1, h, w) -> the same between black and white."""
+    low, high = min(0.0, float(values.min())), float(values.max())
+    return torch.from_numpy((values - low) / max(high - low, 1e-12))

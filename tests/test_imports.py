@@ -28,7 +28,7 @@ LEVELS = {
     **dict.fromkeys(
         ("functional", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic", "download"), 5
     ),
-    **dict.fromkeys(("dct", "spectra", "kernels", "convolution", "blind", "estimate"), 5),
+    **dict.fromkeys(("dct", "spectra", "kernels", "convolution", "blind", "blind_spectrum", "estimate"), 5),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "objective", "builtin"), 6),
     **dict.fromkeys(("choices", "restoration", "planning", "engine", "simulate", "testing", "training"), 7),

@@ -20,7 +20,8 @@ class BlindBlur(Degradation):
 
     The first guess is found coarse to fine from the observation alone (`gdpkit.blind`); each `fit` then moves the
     kernel towards the one that maps the edges of the present estimate of the clean image to the observed edges.
-    Beyond the border the image is mirrored (`reflect`), or unknown (`valid`), so that the result is smaller. Only shifts by less than half of `size` can be told.
+    Beyond the border the image is mirrored (`reflect`), or unknown (`valid`), so that the result is smaller. Only
+    shifts by less than half of `size` can be told.
     """
 
     name = "blind-blur"
@@ -36,7 +37,9 @@ class BlindBlur(Degradation):
         super().__post_init__()
         if self.size % 2 == 0:
             right = f"{self.size - 1} or {self.size + 1}"
-            raise GdpkitError(f"blind-blur: size must be odd, so that the kernel has a middle: {right}, not {self.size}")
+            raise GdpkitError(
+                f"blind-blur: size must be odd, so that the kernel has a middle: {right}, not {self.size}"
+            )
 
     def __call__(self, image: Tensor, *, kernel: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) and (B, size, size) -> the same size; smaller by size - 1 for "valid"."""

@@ -30,10 +30,10 @@ BOUNDARIES = ("reflect", "replicate", "circular", "valid")
 class Blur(Degradation):
     """Blur the image by a kernel: y = k * x.
 
-    `gaussian` (sigma, size), `box` (size), `motion` (length, angle), `disk` (radius), or `file`: a picture or .npy array
-    of the kernel, which is divided by its sum. Beyond the border the image is mirrored with its edge pixel repeated
-    (`reflect`), or goes on with its edge pixel (`replicate`) or from the other side (`circular`); `valid` keeps only
-    what the whole kernel sees, so that the result is smaller.
+    `gaussian` (sigma, size), `box` (size), `motion` (length, angle), `disk` (radius), or `file`: a picture or .npy
+    array of the kernel, which is divided by its sum. Beyond the border the image is mirrored with its edge pixel
+    repeated (`reflect`), or goes on with its edge pixel (`replicate`) or from the other side (`circular`); `valid`
+    keeps only what the whole kernel sees, so that the result is smaller.
     """
 
     name = "blur"

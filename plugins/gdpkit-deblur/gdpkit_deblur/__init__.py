@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Task, chain, hookimpl, param
+from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Task, hookimpl, param, params
+from gdpkit.degradations.blind_blur import BlindBlur
+from gdpkit.degradations.blur import BOUNDARIES, Blur
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,10 +29,10 @@ class Deblur(PhotoTask):
     """Make a blurred photograph sharp: the clean image that, blurred, is the photograph.
 
     `--kernel` says how it was blurred: `gaussian:9,2` (size and sigma in pixels; also `gaussian:size=9,sigma=2` or
-    `gaussian:sigma=2`), `box:9`, `motion:15,30` (length in pixels, angle in degrees counter-clockwise from the right),
-    `disk:4` (radius, a lens out of focus), or a file: a picture of the kernel, or a .npy array. With `--blind` the kernel
-    is found while sampling, within a square of `--size` pixels, and saved beside the result. The noise is estimated
-    where `--noise` does not give it.
+    `gaussian:sigma=2`), `box:9`, `motion:15,30` (length in pixels, angle in degrees counter-clockwise from the
+    right), `disk:4` (radius, a lens out of focus), or a file: a picture of the kernel, or a .npy array. With `--blind`
+    the kernel is found while sampling, within a square of `--size` pixels, and saved beside the result. The noise is
+    estimated where `--noise` does not give it.
     """
 
     name = "deblur"
@@ -48,35 +50,25 @@ class Deblur(PhotoTask):
                       unit="pixels")  # fmt: skip
     noise: float | None = param(None, help="Deviation of the photograph's noise; estimated by default.", min=0, max=255,
                                 unit="0..255")  # fmt: skip
-    boundary: str = param("auto", help="What lies beyond the border: the scene (valid), the image mirrored (reflect), "
-                          "its edge pixel (replicate), or its other side (circular); by default the first, unless the "
-                          "photograph looks mirrored.",
-                          choices=("auto", "valid", "reflect", "replicate", "circular"))  # fmt: skip
+    boundary: str = param("valid", help="What lies beyond the border: the scene, unknown (valid), or, where a program "
+                          "blurred, the image mirrored (reflect), its edge pixel (replicate) or its other side "
+                          "(circular).", choices=BOUNDARIES)  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.blind == (self.kernel is not None):
             given = "both were given" if self.blind else "none was given"
             raise GdpkitError(f"deblur needs either --kernel, e.g. gaussian:9,2, or --blind: {given}")
-        if self.blind and self.boundary not in ("auto", "valid", "reflect"):
-            raise GdpkitError(f"deblur: with --blind the boundary is valid or reflect, not {self.boundary}")
-        self._blur("reflect")
+        try:
+            self.degradation()
+        except GdpkitError as error:
+            raise GdpkitError(f"{f'--kernel {self.kernel}' if self.kernel else 'deblur'}: {error}") from error
 
     def degradation(self) -> Degradation:
-        """The blur, with the border that the photograph shows."""
-        if self.boundary != "auto":
-            return self._blur(self.boundary)
+        """The blur."""
         if self.blind:
-            return self._blur("valid")
-        from gdpkit import images, spectra
-        from gdpkit_deblur import functional
-
-        reflecting = self._blur("reflect")
-        kernel = reflecting.weights()
-        if not spectra.symmetric(kernel):
-            return self._blur("valid")
-        pixels = images.open_picture(self.image).pixels
-        return reflecting if functional.mirrored(pixels, kernel, self._noise(pixels) / 255) else self._blur("valid")
+            return BlindBlur(size=self.size, boundary=self.boundary)
+        return self._blur()
 
     def problem(self) -> Problem:
         """One observation: the photograph, with its noise."""
@@ -104,24 +96,20 @@ class Deblur(PhotoTask):
             return estimate.noise_sigma(pixels)
         from gdpkit_deblur import functional
 
-        return 255 * functional.noise_behind(pixels, self._blur("reflect").weights())
+        return 255 * functional.noise_behind(pixels, self._blur().weights())
 
-    def _blur(self, boundary: str) -> Any:
-        if self.blind:
-            return chain([f"blind-blur:size={self.size},boundary={boundary}"])
+    def _blur(self) -> Blur:
         assert self.kernel is not None
         name, colon, rest = self.kernel.partition(":")
-        try:
-            if name in ORDER:
-                values = ",".join(_named(name, rest.split(","))) if colon else ""
-                return chain([f"blur:kernel={name},boundary={boundary}" + (f",{values}" if values else "")])
-            return _from_file(self.kernel, boundary)
-        except GdpkitError as error:
-            raise GdpkitError(f"--kernel {self.kernel}: {error}") from error
+        if name not in ORDER:
+            return _from_file(self.kernel, self.boundary)
+        values = _named(name, rest.split(",")) if colon else []
+        spec = ",".join([f"blur:kernel={name}", f"boundary={self.boundary}", *values])
+        return params.build(Blur, params.parse(spec)[1])
 
 
 def _named(name: str, items: Sequence[str]) -> list[str]:
-    """ "9", "2" or "size=9", "sigma=2" -> the latter."""
+    """Give values without names theirs, by the order of the kernel's parameters."""
     order = ORDER[name]
     if len(items) > len(order):
         right = f"{name}:{','.join(key.upper() for key in order)}"
@@ -129,9 +117,7 @@ def _named(name: str, items: Sequence[str]) -> list[str]:
     return [item if "=" in item else f"{key}={item}" for key, item in zip(order, items, strict=False)]
 
 
-def _from_file(file: str, boundary: str) -> Degradation:
-    from gdpkit.degradations.blur import Blur
-
+def _from_file(file: str, boundary: str) -> Blur:
     if not Path(file).is_file():
         known = ", ".join(f"{name}:{','.join(key.upper() for key in order)}" for name, order in ORDER.items())
         raise GdpkitError(f"there is no such file, and the kernels by name are {known}")

@@ -1,4 +1,4 @@
-"""What a blurred photograph tells about its noise and its border."""
+"""What a blurred photograph tells about its noise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-
-from gdpkit import spectra
 
 LOST = 0.02  # the share of the frequencies where the kernel leaves least
 LOW = 0.1  # lower frequencies, of the sampling rate, are never lost
@@ -33,19 +31,6 @@ def noise_behind(image: Tensor, kernel: Tensor) -> float:
     left = torch.where(frequency > LOW, blur.abs() / frequency.clamp_min(LOW), math.inf)
     chosen = left <= left.flatten().kthvalue(max(8, round(LOST * left.numel()))).values
     return float((power[..., chosen].median() / math.log(2)).sqrt())
-
-
-def mirrored(image: Tensor, kernel: Tensor, noise: float) -> bool:
-    """Whether an image (B, C, H, W) blurred by a symmetric kernel can have been mirrored beyond its border before.
-
-    Then its cosine coefficients where the kernel leaves least are noise, of this deviation. A part of a larger scene
-    has kinks where it is mirrored, which no blurred image has.
-    """
-    height, width = image.shape[-2:]
-    system = spectra.cosine_filter(kernel, height, width)
-    chosen = system.values <= system.values.flatten().kthvalue(max(8, round(LOST * height * width))).values
-    coefficients = system.observe(image.double())[..., chosen]
-    return float(coefficients.abs().median()) / 0.6745 <= 2 * noise
 
 
 def _window(size: int) -> Tensor:
