@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from gdpkit import images
@@ -58,14 +59,15 @@ class Restoration:
     def save(self, path: str | Path, overwrite: bool = False) -> tuple[str, ...]:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
-        Of a batch, that is the first. Large unknowns go to `<stem>.<name>.npy` beside it. Returns sentences about what
-        could not be kept.
+        Of a batch, that is the first. Large unknowns go to `<stem>.<name>.npy` beside it, kernels also to
+        `<stem>.<name>.png`, to look at. Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
         large = {name: value for name, value in self.unknowns.items() if value.size > MOST_VALUES}
         beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
-        for file in beside.values():
+        pictures = {n: path.with_name(f"{path.stem}.{n}.png") for n, v in large.items() if v.ndim == 3 and len(v) == 1}
+        for file in (*beside.values(), *pictures.values()):
             if file.exists() and not overwrite:
                 raise ImageError(f"{file}: it exists already; overwrite=True, or --overwrite, replaces it")
         notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
@@ -76,6 +78,8 @@ class Restoration:
             with whole_file(beside[name], overwrite) as temporary:
                 np.save(temporary, value)
             self.record["unknowns"][name] = str(beside[name])
+            if name in pictures:
+                images.save(pictures[name], _to_look_at(value), overwrite=overwrite)
         self.record["outputs"].append(str(path))
         return notes if len(self.tensor) == 1 else (*notes, _first(len(self.tensor), "the file holds"))
 
@@ -90,3 +94,9 @@ class Restoration:
 
 def _first(count: int, what: str) -> str:
     return f"this is a batch of {count} pictures, of which {what} the first; `tensor` has them all"
+
+
+def _to_look_at(values: npt.NDArray[np.float32]) -> Tensor:
+    """(1, h, w) -> the same between black and white."""
+    low, high = min(0.0, float(values.min())), float(values.max())
+    return torch.from_numpy((values - low) / max(high - low, 1e-12))

@@ -51,10 +51,7 @@ class Colorize(PhotoTask):
         from gdpkit_colorize import functional
 
         problem = super().problem()
-        seen, source = problem.observations[0], problem.source
-        if source is not None and functional.has_colour(source.pixels):
-            note = "it has colours, which were reduced to grey and not used"
-            problem = replace(problem, source=replace(source, notes=(*source.notes, note)))
+        seen = problem.observations[0]
         added = []
         identity = chain(["noise:sigma=0"])
         if self.hints is not None:

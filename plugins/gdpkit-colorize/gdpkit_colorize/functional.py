@@ -23,11 +23,6 @@ def coloured(grey: Tensor, chroma: Tensor) -> Tensor:
     return (grey + paler * chroma).clamp(0, 1)
 
 
-def has_colour(pixels: Tensor) -> bool:
-    """Whether the channels differ by more than rounding may make them."""
-    return bool((pixels - pixels.mean(dim=1, keepdim=True)).abs().max() > 2 / 255)
-
-
 def from_hints(grey: Tensor, source: object, gray: Degradation) -> tuple[Tensor, Tensor]:
     """What strokes say of every pixel: a picture (B, 3, H, W) with the grey of `grey`, and its trust (B, 1, H, W).
 
@@ -55,7 +50,7 @@ def from_palette(grey: Tensor, source: object, gray: Degradation) -> tuple[Tenso
     Raises `GdpkitError` where that photograph has no colours.
     """
     palette = images.open_picture(source)  # type: ignore[arg-type]
-    if not has_colour(palette.pixels):
+    if not functional.is_coloured(palette.pixels):
         raise GdpkitError(f"--palette {palette.source}: it is grey and has no colours to give")
     luminance = gray(palette.pixels[:1])
     found = [matching.matched(y[None], luminance, palette.pixels[:1] - luminance) for y in grey]
