@@ -8,8 +8,10 @@ from gdpkit.components import Degradation, Metric, Prior, QualityLoss, Sampler
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
 from gdpkit.degradations.gray import Gray
+from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.mask import Mask
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.degradations.poisson import PoissonGaussian
 from gdpkit.degradations.tone import Gain, Gamma
 from gdpkit.hookspecs import hookimpl
 from gdpkit.losses.color import ColorConstancy
@@ -28,7 +30,7 @@ from gdpkit.samplers.hqs import Hqs
 @hookimpl
 def gdpkit_degradations() -> Sequence[type[Degradation]]:
     """The stages of chains."""
-    return [Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Mask]
+    return [Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask, PoissonGaussian]
 
 
 @hookimpl
