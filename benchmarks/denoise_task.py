@@ -2,8 +2,8 @@
 
     python benchmarks/denoise_task.py PHOTOS [--sigma 25 --sigma 50 ...] [--quality 10 ...] [--every 4] [--save FOLDER]
 
-Photographs get noise, are clipped and rounded to 8 bits, and the results are rounded again, as files would be. Non-local
-means has the best strength of several for each noise level; JPEG files are made by Pillow, with 4:2:0 chroma.
+Photographs get noise, are clipped and rounded to 8 bits, and the results are rounded again, as files would be.
+Non-local means has the best strength of several for each noise level; JPEG files are made by Pillow, with 4:2:0 chroma.
 """
 
 from __future__ import annotations

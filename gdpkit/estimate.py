@@ -75,7 +75,7 @@ def noise_line(image: Tensor) -> tuple[float, float]:
 
 
 def _blocks(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (N, C) and cosine coefficients (N, C, 8, 8) of blocks in 0..255, of colour along luma and two chroma axes."""
+    """Means (N, C) and cosine coefficients (N, C, 8, 8) of blocks in 0..255; of colour, along luma and two axes."""
     if image.shape[1] == 3 and bool((image == image[:, :1]).all()):
         image = image[:, :1]
     batch, channels, height, width = image.shape
@@ -142,16 +142,33 @@ def _unstructured(energies: Tensor) -> float:
     return float(means[int(balanced[-1])])
 
 
+def unclipped(image: Tensor, sigma: float) -> Tensor:
+    """The image whose mean under noise of deviation `sigma` (0..255) and clipping to [0, 1] is this one, in [0, 1].
+
+    Clipping lifts what is nearly black and lowers what is nearly white, and a denoiser finds the mean that is left
+    (Foi, "Clipped noisy images: heteroskedastic modeling and practical denoising", Signal Processing 2009).
+    """
+    if not sigma:
+        return image.clamp(0, 1)
+    level, mean, _ = _clipped(sigma, image.device)
+    return (_interpolated(255 * image.double(), mean, level) / 255).clamp(0, 1).to(image)
+
+
 def _after_clipping(means: Tensor, sigma: float) -> Tensor:
     """The share of the variance that clipping to 0..255 leaves in blocks with these means, (N, C) -> (N,)."""
-    mu = torch.linspace(-3 * sigma, 255 + 3 * sigma, 1001, dtype=torch.float64, device=means.device)
-    low, high = -mu / sigma, (255 - mu) / sigma
+    _, mean, share = _clipped(sigma, means.device)
+    return _interpolated(means, mean, share).mean(1)
+
+
+def _clipped(sigma: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Levels, and the mean and the share of the variance that noise has there after clipping to 0..255."""
+    level = torch.linspace(-3 * sigma, 255 + 3 * sigma, 2001, dtype=torch.float64, device=device)
+    low, high = -level / sigma, (255 - level) / sigma
     inside, above = torch.special.ndtr(high) - torch.special.ndtr(low), torch.special.ndtr(-high)
     at_low, at_high = ((-t.square() / 2).exp() / math.sqrt(2 * math.pi) for t in (low, high))
-    mean = mu * inside + sigma * (at_low - at_high) + 255 * above
-    square = (mu**2 + sigma**2) * inside + sigma * (mu * (at_low - at_high) - 255 * at_high) + 255**2 * above
-    share = (square - mean.square()).clamp_min(0) / sigma**2
-    return _interpolated(means, mean, share).mean(1)
+    mean = level * inside + sigma * (at_low - at_high) + 255 * above
+    square = (level**2 + sigma**2) * inside + sigma * (level * (at_low - at_high) - 255 * at_high) + 255**2 * above
+    return level, mean, (square - mean.square()).clamp_min(0) / sigma**2
 
 
 def _interpolated(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ROUNDING = 0.7
 """What codecs add in 0..255 by computing planes in whole levels: each rounds luma and chroma, and chroma weighs
 up to 1.77 in RGB, which gives 0.5 on decoding alone."""
+CHANGED = 4.0
+"""Mean square, in levels, of what changes in a block that was not just rounded."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,23 @@ class Jpeg(Degradation):
             chroma = jpeg.enlarged(small, factors, height, width)
             decoded = jpeg.to_rgb(jpeg.joined(luma, chroma)) / 255
         return decoded + (decoded.clamp(0, 1) - decoded).detach()
+
+    def measured(self, observed: Tensor) -> Tensor | None:
+        """0 in blocks whose cells cannot be told.
+
+        Of those that reach over the edge, what filled them is not in the picture; others were clipped after decoding,
+        and do not come back when the picture is compressed again.
+        """
+        from gdpkit import jpeg
+
+        rows, columns = (jpeg.BLOCK * f for f in (jpeg.CHROMA[self.chroma] if observed.shape[1] == 3 else (1, 1)))
+        height, width = observed.shape[-2:]
+        changed = (255 * (self(observed) - observed)).square().mean(dim=1, keepdim=True)
+        error = jpeg.reduced(changed, (rows, columns)).repeat_interleave(rows, 2).repeat_interleave(columns, 3)
+        weight = (error[..., :height, :width] < CHANGED).to(observed)
+        weight[..., height - height % rows :, :] = 0
+        weight[..., width - width % columns :] = 0
+        return None if bool(weight.all()) or not bool(weight.any()) else weight
 
     def prox(self, image: Tensor, observed: Tensor, sigma: Tensor) -> Tensor:
         """The mean of N(image, sigma^2) given the cell of every coefficient; sigma (B, 1, 1, 1) in units of the image.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Task, chain, hookimpl, param
+from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Sampler, Task, chain, hookimpl, param
 from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit_denoise.averaged import Mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,16 +39,26 @@ class StoredJpeg(Jpeg):
 
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """Turned, compressed, turned back."""
+        from gdpkit.images.metadata import upright
         from gdpkit_denoise import functional
 
-        return functional.upright(super().__call__(functional.as_stored(image, self.orientation)), self.orientation)
+        return upright(super().__call__(functional.as_stored(image, self.orientation)), self.orientation)
+
+    def measured(self, observed: Tensor) -> Tensor | None:
+        """Likewise."""
+        from gdpkit.images.metadata import upright
+        from gdpkit_denoise import functional
+
+        weight = super().measured(functional.as_stored(observed, self.orientation))
+        return None if weight is None else upright(weight, self.orientation)
 
     def prox(self, image: Tensor, observed: Tensor, sigma: Tensor) -> Tensor:
         """Likewise."""
+        from gdpkit.images.metadata import upright
         from gdpkit_denoise import functional
 
         turned, seen = (functional.as_stored(t, self.orientation) for t in (image, observed))
-        return functional.upright(super().prox(turned, seen, sigma), self.orientation)
+        return upright(super().prox(turned, seen, sigma), self.orientation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +68,8 @@ class Denoise(PhotoTask):
     White noise is the default; how strong it is is estimated from the photograph unless `--sigma` says so, and a line
     tells the estimate. `--poisson` is for photographs whose bright parts are noisier than the dark ones: the
     variance is `--gain` times the level plus the square of `--read`, estimated unless given. `--jpeg` is for files that
-    were compressed too much: `auto` takes the quantisation tables from the file itself, a number is the quality; with
-    `--sigma` the noise was there before the compression. A grey photograph stays grey.
+    were compressed too much: `auto` takes the quantisation tables from the file itself, a number is the quality.
+    A grey photograph stays grey.
     """
 
     name = "denoise"
@@ -68,6 +79,7 @@ class Denoise(PhotoTask):
         "gdpkit run denoise night.tif --poisson -o clean.tif",
         "gdpkit run denoise blocky.jpg --jpeg auto -o clean.png",
     )
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"default": {"sampler": "mean"}}
     example_params: ClassVar[Mapping[str, Any]] = {"sigma": 10.0}
 
     sigma: float | None = param(None, help="Deviation of the noise; estimated by default.", min=0, max=255,
@@ -85,9 +97,10 @@ class Denoise(PhotoTask):
             raise GdpkitError("denoise: give both --gain and --read, or neither to have them estimated")
         if self.poisson and self.gain == 0 and self.read == 0:
             raise GdpkitError("denoise: --gain and --read are both 0, which is no noise")
-        if self.poisson and (self.sigma is not None or self.jpeg is not None):
-            other = "--sigma" if self.sigma is not None else "--jpeg"
-            raise GdpkitError(f"denoise: --poisson does not go with {other}; use --gain and --read, or leave it out")
+        kinds = {"--sigma": self.sigma is not None, "--poisson": self.poisson, "--jpeg": self.jpeg is not None}
+        if sum(kinds.values()) > 1:
+            several = " and ".join(kind for kind, wanted in kinds.items() if wanted)
+            raise GdpkitError(f"denoise: {several} are different noise; give one of them")
         if self.jpeg not in (None, "auto", *map(str, QUALITIES)):
             raise GdpkitError(f"denoise: --jpeg is auto or a quality from 1 to 100, not {self.jpeg!r}")
 
@@ -95,11 +108,9 @@ class Denoise(PhotoTask):
         """The noise, as far as the parameters tell it; `problem` estimates the rest."""
         if self.poisson:
             return chain([f"poisson-gaussian:gain={self.gain or 0},read={self.read or 0}"])
-        noise = GaussianNoise(sigma=self.sigma or 0.0)
         if self.jpeg is None:
-            return noise
-        jpeg = Jpeg(quality=30 if self.jpeg == "auto" else int(self.jpeg))
-        return noise >> jpeg if self.sigma else jpeg
+            return GaussianNoise(sigma=self.sigma or 0.0)
+        return Jpeg() if self.jpeg == "auto" else Jpeg(quality=int(self.jpeg))
 
     def problem(self) -> Problem:
         """One observation: the photograph with the noise given or found in it."""
@@ -128,7 +139,9 @@ class Denoise(PhotoTask):
         if gain is None or read is None:
             gain, read = estimate.noise_line(picture.pixels)
             read = min(255.0, max(read, 0.0 if gain else picture.rounding_sigma or 0.01))
-            picture = _noted(picture, f"noise of gain {gain:.2f} and read {read:.1f} was found; --gain and --read set it")
+            picture = _noted(
+                picture, f"noise of gain {gain:.2f} and read {read:.1f} was found; --gain and --read set it"
+            )
         stabilised = functional.stabilised(picture.pixels, gain, read)
         model = Stabilised(sigma=min(255.0, functional.stabilised_sigma(gain, read)), gain=gain, read=read)
         return replace(_problem(replace(picture, pixels=stabilised), model), source=picture)
@@ -155,17 +168,25 @@ class Denoise(PhotoTask):
             note = f"JPEG of quality {self.jpeg} and {model.chroma} chroma"
             if least > ALIKE:
                 note += f", which it does not look like (compressing it again changes it by {least:.1f} levels)"
-        picture = _noted(picture, note)
-        return _problem(picture, GaussianNoise(sigma=self.sigma) >> model if self.sigma else model)
+        return _problem(_noted(picture, note), model)
 
     def finish(self, result: Result) -> Tensor:
-        """Back from stabilised levels."""
+        """Back from stabilised levels; else without what clipping the noise did to the darkest and brightest."""
         model = result.problem.observations[0].degradation
+        source = result.problem.source
+        grey = source is not None and source.grey
+        if grey:
+            result = replace(result, image=result.image.mean(dim=1, keepdim=True))
         if isinstance(model, Stabilised):
             from gdpkit_denoise import functional
 
             image = functional.unstabilised(result.image, model.gain, model.read).clamp(0, 1)
             result = replace(result, image=image)
+        elif isinstance(model, GaussianNoise):
+            from gdpkit import estimate
+
+            sigma = model.sigma / 3**0.5 if grey and model.sigma > 1 else model.sigma
+            result = replace(result, image=estimate.unclipped(result.image, sigma))
         return super().finish(result)
 
 
@@ -181,11 +202,25 @@ class _Seen(PhotoTask):
 
 
 def _problem(picture: Picture, model: Degradation) -> Problem:
+    """What a known degradation gave; a grey photograph's noise is made white in colour, as priors know it."""
+    if isinstance(model, GaussianNoise) and picture.grey and model.sigma >= 1:
+        from gdpkit_denoise import functional
+
+        coloured = functional.coloured(picture.pixels, model.sigma)
+        model = replace(model, sigma=min(255.0, 3**0.5 * model.sigma))
+        problem = _Seen(image=replace(picture, pixels=coloured), model=model).problem()  # type: ignore[arg-type]
+        return replace(problem, source=picture)
     return _Seen(image=picture, model=model).problem()  # type: ignore[arg-type]
 
 
 def _noted(picture: Picture, note: str) -> Picture:
     return replace(picture, notes=(*picture.notes, note))
+
+
+@hookimpl
+def gdpkit_samplers() -> Sequence[type[Sampler]]:
+    """The one that removes JPEG artefacts best."""
+    return [Mean]
 
 
 @hookimpl
