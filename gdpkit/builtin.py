@@ -11,8 +11,10 @@ from gdpkit.degradations.blur_grid import BlurGrid
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
 from gdpkit.degradations.gray import Gray
+from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.mask import Mask
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.degradations.poisson import PoissonGaussian
 from gdpkit.degradations.tone import Gain, Gamma
 from gdpkit.hookspecs import hookimpl
 from gdpkit.losses.color import ColorConstancy
@@ -32,7 +34,7 @@ from gdpkit.samplers.hqs import Hqs
 def gdpkit_degradations() -> Sequence[type[Degradation]]:
     """The stages of chains."""
     return [
-        BlindBlur, Blur, BlurGrid, Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Mask,
+        BlindBlur, Blur, BlurGrid, Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask, PoissonGaussian,
     ]  # fmt: skip
 
 

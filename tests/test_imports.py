@@ -30,7 +30,7 @@ LEVELS = {
         5,
     ),
     **dict.fromkeys(
-        ("dct", "spectra", "similarity", "kernels", "convolution", "blind", "blind_spectrum", "estimate"), 5
+        ("dct", "spectra", "similarity", "kernels", "convolution", "blind", "blind_spectrum", "estimate", "jpeg"), 5
     ),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "objective", "builtin"), 6),

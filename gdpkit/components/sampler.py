@@ -96,7 +96,7 @@ class Sampler(Component):
 
     @property
     def evaluations(self) -> int | None:
-        """How many evaluations of the prior one run takes; None where that cannot be told beforehand."""
+        """How many evaluations of the prior one run takes, at most; None where that cannot be told beforehand."""
         return None
 
     def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:

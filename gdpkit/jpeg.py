@@ -1,0 +1,127 @@
+"""What a JPEG codec does to a picture: colour, blocks, cosines and quantisation (ITU-T T.81, JFIF 1.02)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gdpkit import dct
+
+BLOCK = 8
+CORRECTIONS = 12
+REACH = 6.0
+
+CHROMA = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}
+"""How many (rows, columns) of pixels share one value of chroma."""
+
+# The example tables of ITU-T T.81, annex K.1, in rows; libjpeg and nearly every encoder scale them by the quality.
+_LUMA = """
+16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
+18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99
+"""
+_CHROMA = """
+17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 99 99 99 99  47 66 99 99 99 99 99 99
+99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99
+"""
+
+_TO_YCC = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
+
+SPREADS = tuple(math.hypot(*row) for row in _TO_YCC)
+"""What white noise of deviation 1 in RGB has in luma and chroma."""
+
+
+def tables(quality: int) -> Tensor:
+    """The quantisation steps of luma and chroma, (2, 8, 8), for a quality of 1..100 as libjpeg scales it."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    base = torch.tensor([int(n) for n in (_LUMA + _CHROMA).split()]).reshape(2, BLOCK, BLOCK)
+    return ((base * scale + 50) // 100).clamp(1, 255).float()
+
+
+def quality_of(luma: Tensor) -> int:
+    """The quality whose luma table is nearest to these steps, in proportion; (8, 8), in rows."""
+    logs = luma.double().log()
+    distances = [float((tables(q)[0].double().log() - logs).square().sum()) for q in range(1, 101)]
+    return 1 + min(range(100), key=distances.__getitem__)
+
+
+def to_ycc(image: Tensor) -> Tensor:
+    """RGB (B, 3, H, W) to luma and the two chroma differences, each with its mean level where RGB has it."""
+    return torch.einsum("yc,bchw->byhw", image.new_tensor(_TO_YCC), image)
+
+
+def joined(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Luma (B, 1, H, W) and chroma (B, 2, H, W) in one."""
+    return torch.cat([luma, chroma], dim=1)
+
+
+def to_rgb(planes: Tensor) -> Tensor:
+    """The inverse of `to_ycc`."""
+    back = torch.linalg.inv(torch.tensor(_TO_YCC, dtype=torch.float64))
+    return torch.einsum("cy,byhw->bchw", back.to(planes), planes)
+
+
+def reduced(plane: Tensor, factors: tuple[int, int]) -> Tensor:
+    """Means of blocks of (rows, columns) pixels, as chroma is stored; a cut block is filled with its last pixels."""
+    height, width = plane.shape[-2:]
+    return F.avg_pool2d(F.pad(plane, (0, -width % factors[1], 0, -height % factors[0]), mode="replicate"), factors)
+
+
+def enlarged(plane: Tensor, factors: tuple[int, int], height: int, width: int) -> Tensor:
+    """As large again by weights of 3/4 and 1/4, as libjpeg decodes, cut to height x width."""
+    if factors == (1, 1):
+        return plane
+    scales = tuple(float(f) for f in factors)
+    return F.interpolate(plane, scale_factor=scales, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def stored(plane: Tensor, factors: tuple[int, int]) -> Tensor:
+    """The small plane that is `enlarged` to this one: means, corrected until they are (their filter has 1/4 to 1)."""
+    height, width = plane.shape[-2:]
+    small = reduced(plane, factors)
+    if factors != (1, 1):
+        for _ in range(CORRECTIONS):
+            small = small + reduced(plane - enlarged(small, factors, height, width), factors)
+    return small
+
+
+def blocks(plane: Tensor) -> Tensor:
+    """(B, C, H, W) to the cosine coefficients of its blocks, (B, C, h, w, 8, 8); edges are repeated to whole blocks."""
+    height, width = plane.shape[-2:]
+    plane = F.pad(plane, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
+    return dct.dct(plane.unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK))
+
+
+def unblocked(coefficients: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of `blocks`, cut to height x width."""
+    batch, channels, rows, columns = coefficients.shape[:4]
+    pixels = dct.idct(coefficients).transpose(3, 4)
+    return pixels.reshape(batch, channels, rows * BLOCK, columns * BLOCK)[..., :height, :width]
+
+
+def quantised(plane: Tensor, steps: Tensor) -> Tensor:
+    """Every coefficient of a plane in 0..255 rounded to a multiple of its step, (8, 8).
+
+    The gradient is that of the plane itself: the rounding is passed over.
+    """
+    height, width = plane.shape[-2:]
+    shifted = plane - 128
+    coefficients = blocks(shifted.detach()) / steps.to(plane)
+    rounded = unblocked(coefficients.round() * steps.to(plane), height, width)
+    return plane + (rounded - shifted).detach()
+
+
+def mean_within(belief: Tensor, deviation: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The mean of N(belief, deviation^2) cut to [low, high]: what is to be expected of a coefficient in its cell."""
+    a, b = (low - belief) / deviation, (high - belief) / deviation
+    # Beyond REACH deviations the mass lies at the nearer end, within a deviation / REACH of it.
+    shift = (a - REACH).clamp_min(0) + (b + REACH).clamp_max(0)
+    a, b = a - shift, b - shift
+    mirrored = a + b > 0
+    a, b = torch.where(mirrored, -b, a), torch.where(mirrored, -a, b)
+    mass = torch.special.ndtr(b) - torch.special.ndtr(a)
+    mean = ((-a.square() / 2).exp() - (-b.square() / 2).exp()) / (math.sqrt(2 * math.pi) * mass.clamp_min(1e-300))
+    mean = torch.where(mirrored, -mean, mean)
+    return torch.minimum(torch.maximum(belief + deviation * (mean + shift), low), high)
