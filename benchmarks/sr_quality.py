@@ -34,37 +34,44 @@ from gdpkit.metrics.ssim import SSIM
 @click.option("--every", default=1, show_default=True, help="Use every so many photographs.")
 def main(photos: Path, scale: int, samplers: tuple[str, ...], prior: str | None, crop: int | None, every: int) -> None:
     """Print the table over the photographs of a folder."""
+    compare(photos, scale, samplers, prior, crop, every)
+
+
+def compare(
+    photos: Path,
+    scale: int,
+    samplers: tuple[str, ...],
+    prior: str | None = None,
+    crop: int | None = None,
+    every: int = 1,
+) -> dict[str, float]:
+    """Restore every photograph with every sampler, print the table, and return the PSNR of each row."""
     files = sorted(f for f in photos.iterdir() if f.suffix.lower() in (".png", ".jpg"))[::every]
     truths = [_whole_blocks(_middle(images.read_image(f), crop), scale) for f in files]
     degradation = Downsample(scale=scale)
     smalls = [_rounded(degradation(truth)) for truth in truths]
+    console, progress = Console(), Console(stderr=True)
     table = Table("method", "PSNR dB", "over bicubic", "SSIM", "consistency", "evaluations", "s a photograph")
-    rows: dict[str, tuple[list[Tensor], int, float]] = {}
-    for name, mode in (("bicubic (cv2)", cv2.INTER_CUBIC), ("lanczos (cv2)", cv2.INTER_LANCZOS4)):
-        rows[name] = ([_interpolated(small, scale, mode) for small in smalls], 0, 0.0)
-    for sampler in samplers:
-        started, outputs, evaluations = time.perf_counter(), [], 0
-        for small in smalls:
-            result = gdpkit.restore("sr", image=small, scale=scale, sampler=sampler, prior=prior)
-            outputs.append(_rounded(result.tensor))
-            evaluations = result.record["network_evaluations"]
-        rows[sampler] = (outputs, evaluations, (time.perf_counter() - started) / len(smalls))
-    base = _mean(PSNR(), rows["bicubic (cv2)"][0], truths)
-    for name, (outputs, evaluations, seconds) in rows.items():
-        psnr, ssim = _mean(PSNR(), outputs, truths), _mean(SSIM(), outputs, truths)
-        error = np.mean(
-            [float((255 * (degradation(o) - s)).square().mean()) for o, s in zip(outputs, smalls, strict=True)]
-        )
-        cells = (
-            f"{psnr:.2f}",
-            f"{psnr - base:+.2f}",
-            f"{ssim:.4f}",
-            f"{error:.3f}",
-            str(evaluations),
-            f"{seconds:.1f}",
-        )
+    found: dict[str, float] = {}
+
+    def row(name: str, outputs: list[Tensor], evaluations: int, seconds: float) -> None:
+        found[name] = psnr = _mean(PSNR(), outputs, truths)
+        error = [float((255 * (degradation(o) - s)).square().mean()) for o, s in zip(outputs, smalls, strict=True)]
+        cells = (f"{psnr:.2f}", f"{psnr - found['bicubic (cv2)']:+.2f}", f"{_mean(SSIM(), outputs, truths):.4f}",
+                 f"{np.mean(error):.3f}", str(evaluations), f"{seconds:.1f}")  # fmt: skip
         table.add_row(name, *cells)
-    Console().print(f"{len(files)} photographs, scale {scale}", table)
+        progress.print(name, *cells)
+
+    for name, mode in (("bicubic (cv2)", cv2.INTER_CUBIC), ("lanczos (cv2)", cv2.INTER_LANCZOS4)):
+        row(name, [_interpolated(small, scale, mode) for small in smalls], 0, 0.0)
+    for sampler in samplers:
+        started = time.perf_counter()
+        results = [gdpkit.restore("sr", image=small, scale=scale, sampler=sampler, prior=prior) for small in smalls]
+        seconds = (time.perf_counter() - started) / len(smalls)
+        outputs = [_rounded(result.tensor) for result in results]
+        row(sampler, outputs, results[0].record["network_evaluations"], seconds)
+    console.print(f"{len(files)} photographs, scale {scale}", table)
+    return found
 
 
 def _middle(image: Tensor, side: int | None) -> Tensor:

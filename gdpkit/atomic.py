@@ -27,7 +27,7 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         else:
             _place(temporary, target)
     except FileExistsError as error:
-        raise ImageError(f"{path}: it exists already; --overwrite replaces it") from error
+        raise ImageError(f"{path}: it exists already; overwrite=True, or --overwrite, replaces it") from error
     except (OSError, RuntimeError) as error:  # OpenEXR raises RuntimeError where the disk is full
         raise ImageError(f"{path}: it cannot be written ({getattr(error, 'strerror', None) or error})") from error
     finally:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdpkit.components import Degradation, Metric, Prior, QualityLoss, Sampler
+from gdpkit.degradations.blind_blur import BlindBlur
+from gdpkit.degradations.blur import Blur
+from gdpkit.degradations.blur_grid import BlurGrid
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
 from gdpkit.degradations.gray import Gray
@@ -30,7 +33,9 @@ from gdpkit.samplers.hqs import Hqs
 @hookimpl
 def gdpkit_degradations() -> Sequence[type[Degradation]]:
     """The stages of chains."""
-    return [Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask, PoissonGaussian]
+    return [
+        BlindBlur, Blur, BlurGrid, Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask, PoissonGaussian,
+    ]  # fmt: skip
 
 
 @hookimpl

@@ -65,18 +65,29 @@ def choose(task: Task, settings: Settings) -> Chosen:
     """The components of a run: what the settings say, else the task's preset, else the defaults."""
     preset = _preset(task, settings.preset)
     known = registry.load()
-    sampler = settings.sampler or preset.get("sampler", DEFAULT_SAMPLER)
+    sampler = preset.get("sampler", DEFAULT_SAMPLER) if settings.sampler is None else settings.sampler
     if isinstance(sampler, str):
         sampler = known.build("samplers", sampler)
     wished = {"steps": settings.steps, "fidelity": settings.fidelity}
-    losses = [known.build("losses", q) if isinstance(q, str) else q for q in settings.losses]
+    own = (preset["loss"],) if "loss" in preset else ()
+    losses = [known.build("losses", q) if isinstance(q, str) else q for q in (*own, *settings.losses)]
     return Chosen(
-        prior=prior(settings.prior or preset.get("prior")),
+        prior=prior(preset.get("prior") if settings.prior is None else settings.prior),
         sampler=_with(sampler, {key: value for key, value in wished.items() if value is not None}),
         losses=tuple(losses),
         distance=settings.distance,
         device=device(settings.device),
     )
+
+
+def departure(task: Task, settings: Settings) -> tuple[str, ...]:
+    """A sentence where other options replace what the preset says, so that it is no longer the preset."""
+    declared = _preset(task, settings.preset)
+    of = {"prior": "prior", "sampler": "sampler", "steps": "sampler", "fidelity": "sampler"}
+    changed = [f"--{key}" for key, part in of.items() if part in declared and getattr(settings, key) is not None]
+    if not changed or settings.preset == "default":
+        return ()
+    return (f"with {' and '.join(changed)} this is no longer the preset {settings.preset}",)
 
 
 def prior(wanted: str | Path | Prior | None) -> Prior:
@@ -86,7 +97,7 @@ def prior(wanted: str | Path | Prior | None) -> Prior:
     """
     if isinstance(wanted, Prior):
         return wanted
-    wanted = str(wanted or DEFAULT_PRIOR)
+    wanted = DEFAULT_PRIOR if wanted is None else str(wanted)
     known = registry.load()
     name = wanted.partition(":")[0]
     if name in known.names("priors"):
@@ -95,8 +106,10 @@ def prior(wanted: str | Path | Prior | None) -> Prior:
     from gdpkit.priors import checkpoint
     from gdpkit.priors.known import checkpoint_file
 
-    file = checkpoint_file(wanted, known.names("priors"))
-
+    try:
+        file = checkpoint_file(wanted, known.names("priors"))
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}{known.hidden()}") from None
     cls: type[Prior] = known.get("priors", "embedded" if checkpoint.is_ours(file) else "adm")
     return params.build(cls, {"file": file})
 

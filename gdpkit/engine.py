@@ -47,7 +47,7 @@ def restore(
         sampler: "name", "name:key=value" or a `Sampler`; the preset's by default.
         steps: sets the sampler's parameter of that name.
         fidelity: likewise.
-        distance: how observations are compared: mse, l1 or huber.
+        distance: how observations are compared: mse, ssim, l1 or huber.
         losses: quality losses to add, "name:key=value" or `QualityLoss`.
         seed: of the noise. The same seed and input give the same bytes.
         device: auto, cpu, cuda or cuda:N.

@@ -144,3 +144,8 @@ def poisson(rate: Tensor, normal: Tensor) -> Tensor:
         below = below + term
     many = (rate + rate.sqrt() * normal + (normal.square() - 1) / 6).round().clamp_min(0)
     return torch.where(rate <= FEW, counts.to(rate), many)
+
+
+def is_coloured(image: Tensor) -> bool:
+    """Whether the channels of (B, 3, H, W) differ by more than 5 levels of 255; less may be a grey photograph's."""
+    return bool((image.amax(dim=1) - image.amin(dim=1)).max() > 5 / 255)

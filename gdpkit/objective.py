@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gdpkit import fitting, solvers
-from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
-from gdpkit.distances import Distance, by_name
+from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
+from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
 
@@ -27,13 +28,19 @@ class EnergyObjective:
     """
 
     def __init__(self, problem: Problem, distance: str = "mse", device: str | torch.device = "cpu") -> None:
-        """Bring the problem to a device. `distance` is L: mse, l1 or huber."""
+        """Bring the problem to a device. `distance` is L: mse, ssim, l1 or huber."""
         self._distance: Distance = by_name(distance)
         self._losses = problem.losses
         self._views = [View(observation, device) for observation in problem.observations]
+        self._misfits = self._compared(distance)
+        # SSIM of images that have nothing in common says little about the way to the nearest that has.
+        self._starts = None if self._distance.convex else self._compared("mse")
         batch, _, height, width = self._views[0].clean_shape
         self.shape = (batch, 3, height, width)
         self.device = torch.device(device)
+
+    def _compared(self, distance: str) -> list[Misfit]:
+        return [by_name(distance).misfit(view.image, view.sigma, view.weight) for view in self._views]
 
     @property
     def unknowns(self) -> Unknowns:
@@ -42,10 +49,15 @@ class EnergyObjective:
             return dict(self._views[0].unknowns)
         return {f"{k}.{name}": u for k, view in enumerate(self._views) for name, u in view.unknowns.items()}
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses"]) -> bool:
-        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide."""
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
+
+        "squares": whether L is squared error.
+        """
         if what == "losses":
             return bool(self._losses)
+        if what == "squares":
+            return self._distance.quadratic
         linear = all(view.degradation.linear for view in self._views)
         if what == "linear":
             return linear
@@ -79,9 +91,8 @@ class EnergyObjective:
                 total = self.energy(leaf)
             else:
                 total = self._quality(leaf)
-                for view in self._views:
-                    sums = view.total(self._distance.energy(view.residual(leaf)))
-                    total = total + sums * view.sigma**2 / view.count()
+                for view, misfit in zip(self._views, self._misfits, strict=True):
+                    total = total + misfit.energy(view.predict(leaf)) * view.sigma**2 / view.count()
             (gradient,) = torch.autograd.grad(total.sum(), leaf)
         return gradient
 
@@ -96,8 +107,8 @@ class EnergyObjective:
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
         gradients. Elsewhere Newton steps on the linearised degradations, with the distance's weights (iteratively
         reweighted least squares) and the losses' curvature; none of them raises the sum. A degradation may bring its
-        own, `prox(image, observed, sigma)`: the mean of N(image, sigma^2) given what was observed; weights are then its
-        own as well.
+        own, `prox(image, observed, sigma, noise)`: the mean of N(image, sigma^2) given what was observed with that
+        noise, weights being its own as well, or None where it knows no better.
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
         if self.supports("spectral"):
@@ -105,40 +116,44 @@ class EnergyObjective:
             noise = measured.sigma**2
             return measured.moved(x, lambda s: variance * s / (noise + variance * s.square()))
         if self.supports("linear") and self._distance.quadratic and not self._losses:
-            return x + self._newton(x, x, variance)
+            return x + self._newton(x, x, variance, self._misfits)
 
         own = getattr(self._views[0].degradation, "prox", None)
         if own is not None and self._alone and self._distance.quadratic and not self._losses:
-            moved: Tensor = own(x, self._views[0].image, variance.sqrt(), **self._views[0].unknowns)
-            return moved
+            view = self._views[0]
+            moved: Tensor | None = own(x, view.image, variance.sqrt(), view.sigma, **view.unknowns)
+            if moved is not None:
+                return moved
 
         def penalised(z: Tensor) -> Tensor:
             return self.energy(z) + ((z - x) ** 2 / variance).flatten(1).sum(1)
 
         z = x
-        for _ in range(NEWTON_STEPS):
-            z = solvers.backtracked(penalised, z, self._newton(z, x, variance), halvings=HALVINGS)
+        stages = [self._misfits] * NEWTON_STEPS
+        if self._starts is not None:
+            stages.insert(0, self._starts)
+        for misfits in stages:
+            z = solvers.backtracked(penalised, z, self._newton(z, x, variance, misfits), halvings=HALVINGS)
         return z
 
-    def _newton(self, z: Tensor, x: Tensor, variance: Tensor) -> Tensor:
+    def _newton(self, z: Tensor, x: Tensor, variance: Tensor, misfits: Sequence[Misfit]) -> Tensor:
         rhs = x - z
         terms = []
-        for view in self._views:
+        for view, misfit in zip(self._views, misfits, strict=True):
             jacobian = view.jacobian(z)
-            residual = view.residual(z)
-            weight = self._distance.weight(residual) * (1 if view.weight is None else view.weight) / view.sigma**2
-            rhs = rhs + variance * jacobian.transpose(weight * residual * view.sigma)
-            terms.append((jacobian, weight))
+            slope, bend = misfit.expansion(view.predict(z))
+            rhs = rhs - variance * jacobian.transpose(slope)
+            terms.append((jacobian, bend))
         curvature = None
         if self._losses:
-            slope = torch.func.grad(lambda v: v[0].numel() / 2 * self._quality(v).sum())
-            curvature = solvers.linearise(slope, z)
-            rhs = rhs - variance * slope(z)
+            pull = torch.func.grad(lambda v: v[0].numel() / 2 * self._quality(v).sum())
+            curvature = solvers.linearise(pull, z)
+            rhs = rhs - variance * pull(z)
 
         def normal(d: Tensor) -> Tensor:
             product = d
-            for jacobian, weight in terms:
-                product = product + variance * jacobian.transpose(weight * jacobian.forward(d))
+            for jacobian, bend in terms:
+                product = product + variance * jacobian.transpose(bend(jacobian.forward(d)))
             return product if curvature is None else product + variance * curvature.forward(d)
 
         return solvers.conjugate_gradients(normal, rhs, CG_ITERATIONS, CG_TOLERANCE)
@@ -154,8 +169,24 @@ class EnergyObjective:
         """The singular system of the one linear observation, and what was observed in it."""
         system, view = self._system, self._views[0]
         if system is None or not self.supports("spectral"):
-            raise GdpkitError(f"{view.degradation.name} has no singular system here; hqs needs none")
+            raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
         return Measured(system, system.observe(view.image), view.sigma)
+
+    def _without_system(self) -> str:
+        """Why there is no singular system."""
+        if not self._alone:
+            return "a problem of several observations has no singular system"
+        view = self._views[0]
+        stages = view.degradation.stages if isinstance(view.degradation, Chain) else (view.degradation,)
+        name = " >> ".join(stage.name for stage in stages)
+        if not view.degradation.linear:
+            return f"{name} is not linear and has no singular system"
+        if self._system is not None:
+            alone = "without --loss" if self._losses else "with --distance mse"
+            return f"a singular system serves {alone} only, so {name} has no singular system here"
+        if view.weight is not None:
+            return f"{name} has no singular system where only some pixels are measured"
+        return f"{name} has no singular system"
 
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""
@@ -171,8 +202,8 @@ class EnergyObjective:
 
     def _data(self, x: Tensor) -> Tensor:
         total = x.new_zeros(len(x))
-        for view in self._views:
-            total = total + view.total(self._distance.energy(view.residual(x)))
+        for view, misfit in zip(self._views, self._misfits, strict=True):
+            total = total + misfit.energy(view.predict(x))
         return total
 
     def _quality(self, x: Tensor) -> Tensor:

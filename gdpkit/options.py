@@ -84,12 +84,17 @@ def parameters(cls: type) -> list[click.Parameter]:
     """The click parameters of a component class; a `PhotoTask`'s `image` is the argument IMAGE..."""
     found: list[click.Parameter] = []
     for declared in params.declared(cls):
-        if declared.name == "image" and issubclass(cls, PhotoTask):
+        if is_argument(cls, declared):
             image = click.Argument(["image"], type=File(), nargs=-1, required=True)
             found.insert(0, image)
         else:
             found.append(option(declared))
     return found
+
+
+def is_argument(cls: type, declared: Declared) -> bool:
+    """Whether a parameter is the argument IMAGE instead of an option."""
+    return declared.name == "image" and issubclass(cls, PhotoTask)
 
 
 def several(parameters: Sequence[click.Parameter]) -> frozenset[str]:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import sys
+import traceback
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache, reduce
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -81,10 +85,33 @@ class Registry:
         claims = self._table[kind].get(name, [])
         if not claims:
             what = "loss" if kind == "losses" else kind[:-1]
-            raise UnknownNameError(f"unknown {what} {name!r}.{did_you_mean(name, self._table[kind])}")
+            hint = did_you_mean(name, self._table[kind])
+            raise UnknownNameError(f"unknown {what} {name!r}.{hint}{self.hidden()}")
         if len(claims) > 1:
             raise PluginError(f"{name!r} is claimed by two plugins, {_both(claims)}; uninstall one of them")
         return claims[0][1]
+
+    def hidden(self) -> str:
+        """A sentence for errors about unknown names, where plugins that do not work may be what offers them; or ""."""
+        broken = [repr(p.name) for p in self.plugins if p.errors]
+        if not broken:
+            return ""
+        plugins = f"plugin {broken[0]}" if len(broken) == 1 else f"plugins {', '.join(broken)}"
+        return f" The {plugins} could not be loaded; see gdpkit plugins."
+
+    def state(self, plugin: Plugin) -> str:
+        """How a plugin is: "broken" where something is wrong with it, "conflict" where it shares a name, or "ok"."""
+        if plugin.errors:
+            return "broken"
+        claims = [claims for table in self._table.values() for claims in table.values() if len(claims) > 1]
+        return "conflict" if any(name == plugin.name for both in claims for name, _ in both) else "ok"
+
+    def plugin_of(self, module: str) -> str | None:
+        """The plugin, other than gdpkit's own, one of whose classes is of the same package as a module."""
+        package = module.partition(".")[0]
+        classes = [claim for table in self._table.values() for claims in table.values() for claim in claims]
+        found = (name for name, cls in classes if cls.__module__.partition(".")[0] == package != "gdpkit")
+        return next(found, None)
 
     def conflicts(self) -> list[str]:
         """A sentence for every name that more than one plugin claims."""
@@ -110,13 +137,15 @@ def load() -> Registry:
         plugin = Plugin(point.name)
         if point.dist is not None:
             plugin.distribution, plugin.version = point.dist.name, point.dist.version
-        try:
-            module = point.load()
-        except (Exception, SystemExit) as error:
-            plugin.errors.append(_one_line(error))
-            registry.plugins.append(plugin)
-            continue
-        registry.add(plugin, module)
+        # Standard output belongs to results: what a plugin prints as it is imported would spoil --json.
+        with redirect_stdout(sys.stderr):
+            try:
+                module = point.load()
+            except (Exception, SystemExit) as error:
+                plugin.errors.append(_one_line(error))
+                registry.plugins.append(plugin)
+                continue
+            registry.add(plugin, module)
     return registry
 
 
@@ -124,8 +153,25 @@ def chain(stages: Sequence[str | Degradation]) -> Degradation:
     """One degradation of stages in the order light meets them, each a `Degradation` or "name:key=value"."""
     if not stages:
         raise GdpkitError("a chain needs at least one stage, e.g. downsample:scale=4")
-    built: list[Degradation] = [load().build("degradations", s) if isinstance(s, str) else s for s in stages]
+    built = [_stage(s) if isinstance(s, str) else s for s in stages]
     return reduce(lambda first, then: first >> then, built)
+
+
+def unknowns(cls: type[Degradation]) -> tuple[str, ...] | None:
+    """The names of a degradation's unknowns, () where it has none; None: its `__call__` does not name them."""
+    if cls.unknowns is Degradation.unknowns:
+        return ()
+    keywords = inspect.signature(cls.__call__).parameters.values()
+    return tuple(p.name for p in keywords if p.kind is p.KEYWORD_ONLY) or None
+
+
+def _stage(spec: str) -> Degradation:
+    name, values = params.parse(spec)
+    cls: type[Degradation] = load().get("degradations", name)
+    for key in values:
+        if key.replace("-", "_") in (unknowns(cls) or ()):
+            raise GdpkitError(f"{name}: {key} is not known when restoring, and is fitted; leave it out of {spec!r}")
+    return params.build(cls, values)
 
 
 def _misspelt(module: Any) -> Iterable[str]:
@@ -157,4 +203,11 @@ def _both(claims: list[tuple[str, type[Component]]]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """What went wrong, and in which line of the plugin's file, where it is in one."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    own = (__file__, inspect.getfile(importlib), inspect.getfile(importlib.metadata), "<frozen")
+    folders = (str(Path(pluggy.__file__).parent), *own)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(folders)]
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,8 @@ import click
 from gdpkit.errors import GdpkitError, did_you_mean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -41,7 +46,20 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
         return f"{name}: {error.strerror}" if name else error.strerror, 2
-    return f"internal error: {type(error).__name__}: {text}; run with --debug for the traceback", 1
+    return f"{_culprit(error)}: {type(error).__name__}: {text}; run with --debug for the traceback", 1
+
+
+def _culprit(error: BaseException) -> str:
+    """Where a failure that nobody foresaw happened: in the innermost frame that is a plugin's, or in gdpkit."""
+    from gdpkit import registry
+
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        plugin = registry.load().plugin_of(frame.f_globals.get("__name__", ""))
+        if plugin is not None:
+            component = getattr(frame.f_locals.get("self"), "name", None)
+            what = f" in {component}" if isinstance(component, str) else ""
+            return f"the plugin {plugin} failed{what} ({frame.f_code.co_filename}, line {line})"
+    return "internal error"
 
 
 def failure(error: BaseException, *, debug: bool, about: str = "") -> int:
@@ -51,6 +69,17 @@ def failure(error: BaseException, *, debug: bool, about: str = "") -> int:
     message, status = explain(error)
     warn(f"Error: {about}{message}")
     return status
+
+
+@contextmanager
+def failure_as_json(source: Path, wanted: bool) -> Iterator[None]:
+    """Print a record with `input` and `error` where the block fails and JSON is wanted; the error goes on."""
+    try:
+        yield
+    except Exception as error:
+        if wanted:
+            click.echo(json.dumps({"input": str(source), "error": explain(error)[0]}, indent=2))
+        raise
 
 
 def _usage(error: click.UsageError) -> str:
@@ -141,6 +170,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in [list(head), *lines]) for i in range(len(head))]
     for line in [list(head), *lines]:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def facts(values: Mapping[str, str]) -> None:
+    """Print names and values, one a line: on a terminal long values go on below themselves, in a pipe on their line."""
+    width = max(map(len, values))
+    for name, value in values.items():
+        lines = [value]
+        if sys.stdout.isatty():
+            room = max(20, shutil.get_terminal_size().columns - width - 2)
+            lines = textwrap.wrap(value, room, break_on_hyphens=False) or [""]
+        for first, line in zip((name, *("" for _ in lines)), lines, strict=False):
+            click.echo(f"{first:<{width}}  {line}".rstrip())
 
 
 def side_by_side(before: NDArray[Any], after: NDArray[Any]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from gdpkit import images
@@ -41,6 +42,8 @@ class Restoration:
         self.notes: tuple[str, ...] = (*(problem.source.notes if problem.source is not None else ()), *notes)
         self._problem = problem
         record["unknowns"] = {k: u.tolist() for k, u in self.unknowns.items() if u.size <= MOST_VALUES}
+        if len(tensor) > 1:
+            self.notes = (*self.notes, _first(len(tensor), "`image` and `save` give"))
 
     @property
     def image(self) -> npt.NDArray[np.float32]:
@@ -49,22 +52,24 @@ class Restoration:
 
     @property
     def input_image(self) -> npt.NDArray[np.float32]:
-        """What was observed, in the same form."""
+        """What was observed, in the same form; the first of a batch."""
         source = self._problem.source
-        return images.to_array(self._problem.observations[0].image[:1] if source is None else source.pixels)
+        return images.to_array((self._problem.observations[0].image if source is None else source.pixels)[:1])
 
     def save(self, path: str | Path, overwrite: bool = False) -> tuple[str, ...]:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
-        Large unknowns go to `<stem>.<name>.npy` beside it. Returns sentences about what could not be kept.
+        Of a batch, that is the first. Large unknowns go to `<stem>.<name>.npy` beside it, kernels also to
+        `<stem>.<name>.png`, to look at. Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
         large = {name: value for name, value in self.unknowns.items() if value.size > MOST_VALUES}
         beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
-        for file in beside.values():
+        pictures = {n: path.with_name(f"{path.stem}.{n}.png") for n, v in large.items() if v.ndim == 3 and len(v) == 1}
+        for file in (*beside.values(), *pictures.values()):
             if file.exists() and not overwrite:
-                raise ImageError(f"{file}: it exists already; --overwrite replaces it")
+                raise ImageError(f"{file}: it exists already; overwrite=True, or --overwrite, replaces it")
         notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
         if self._problem.exact and not images.is_lossless(path):
             kind = path.suffix.lower()
@@ -73,8 +78,10 @@ class Restoration:
             with whole_file(beside[name], overwrite) as temporary:
                 np.save(temporary, value)
             self.record["unknowns"][name] = str(beside[name])
+            if name in pictures:
+                images.save(pictures[name], _to_look_at(value), overwrite=overwrite)
         self.record["outputs"].append(str(path))
-        return notes
+        return notes if len(self.tensor) == 1 else (*notes, _first(len(self.tensor), "the file holds"))
 
     def _repr_png_(self) -> bytes:
         return images.to_png_bytes(self.tensor[:1])
@@ -83,3 +90,13 @@ class Restoration:
         width, height = self.record["size"]
         work = f"{self.record['network_evaluations']} evaluations of {self.record['prior']}"
         return f"<Restoration by {self.record['task']}: {width}x{height}, {work} in {self.record['seconds']:.1f} s>"
+
+
+def _first(count: int, what: str) -> str:
+    return f"this is a batch of {count} pictures, of which {what} the first; `tensor` has them all"
+
+
+def _to_look_at(values: npt.NDArray[np.float32]) -> Tensor:
+    """(1, h, w) -> the same between black and white."""
+    low, high = min(0.0, float(values.min())), float(values.max())
+    return torch.from_numpy((values - low) / max(high - low, 1e-12))

@@ -137,18 +137,18 @@ def kept_indices(steps: int, spec: str) -> list[int]:
     except ValueError:
         counts = []
     if not counts or min(counts) < 1 or (wanted != spec and len(counts) > 1):
-        raise GdpkitError(f'Respacing "{spec}" is not understood. Write a number of steps, "ddim25" or "10,15,20".')
+        raise GdpkitError(f'respacing "{spec}" is not understood; write a number of steps, "ddim25" or "10,15,20"')
     if wanted != spec:
         for stride in range(1, steps + 1):
             if len(range(0, steps, stride)) == counts[0]:
                 return list(range(0, steps, stride))
-        raise GdpkitError(f'No whole stride through {steps} steps gives {counts[0]}, so "{spec}" cannot be.')
+        raise GdpkitError(f'respacing "{spec}": no whole stride through {steps} steps gives {counts[0]}')
     kept: list[int] = []
     start, (size, larger) = 0, divmod(steps, len(counts))
     for section, count in enumerate(counts):
         length = size + (section < larger)
         if count > length:
-            raise GdpkitError(f'Respacing "{spec}" asks for {count} steps out of a section of {length}.')
+            raise GdpkitError(f'respacing "{spec}" asks for {count} steps out of a section of {length}.')
         stride_ = (length - 1) / (count - 1) if count > 1 else 1.0
         # Added up rather than multiplied out: a position half way between two steps must round as published.
         position = 0.0

@@ -66,6 +66,12 @@ def tight(forward: Map, adjoint: Map, gram: float | Tensor) -> SingularSystem:
     )
 
 
+def symmetric(kernel: Tensor) -> bool:
+    """Whether an odd-sided kernel (h, w) is the same mirrored in either axis, to within the rounding of float32."""
+    least = 1e-7 * float(kernel.abs().max())
+    return all(bool((kernel - kernel.flip(axis)).abs().max() <= least) for axis in (0, 1))
+
+
 def cosine_filter(kernel: Tensor, height: int, width: int) -> SingularSystem:
     """Of a blur with reflecting borders by an odd-sided kernel (h, w) that is symmetric in both axes."""
     rows, columns = kernel.shape

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gdpkit import load_prior
+from gdpkit.cli import main
 from gdpkit.errors import GdpkitError
 from gdpkit.priors import checkpoint
 from gdpkit.priors.embedded import EmbeddedPrior
@@ -117,7 +119,7 @@ def test_a_file_cut_short_is_refused(file: Path, tmp_path: Path, keep: float) ->
 
 @pytest.mark.parametrize("mask", [0x01, 0x20, 0x80])
 def test_a_flipped_bit_in_the_header_is_refused_or_changes_nothing(file: Path, tmp_path: Path, mask: int) -> None:
-    """The header has no checksum: a flip in free text, or between names of equal shape, cannot be seen.
+    """Only a flip in the name of the SHA-256 itself cannot be seen: the file is then one without.
 
     Whatever it hits, nothing but a GdpkitError that names the file comes out.
     """
@@ -134,7 +136,31 @@ def test_a_flipped_bit_in_the_header_is_refused_or_changes_nothing(file: Path, t
             assert str(path) in str(error)
         else:
             assert (loaded.network.widths, loaded.network.depths) == ((8, 12), (1, 1))
-    assert refused > size / 7 / 2
+    assert refused > size / 7 - 8
+
+
+def test_a_flipped_byte_of_the_weights_is_refused(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, whole = tmp_path / "flipped.safetensors", bytearray(file.read_bytes())
+    whole[-100] ^= 1
+    path.write_bytes(whole)
+    message = "flipped.safetensors: is damaged: its content differs from the SHA-256 that it carries"
+    with pytest.raises(GdpkitError, match=message):
+        load_prior(path, device="cpu")
+    Image.new("RGB", (16, 16)).save(tmp_path / "photo.png")
+    words = ("run", "sr", str(tmp_path / "photo.png"), "--scale", "2", "-o", str(tmp_path / "out.png"))
+    assert main([*words, "--prior", str(path), "--device", "cpu"]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out.png").exists()
+
+
+def test_a_file_of_another_kind_is_refused_without_the_unpicklers_own_words(tmp_path: Path) -> None:
+    path = tmp_path / "text.jpg"
+    for content in (b"exactly this", b"e"):
+        path.write_bytes(content)
+        with pytest.raises(GdpkitError) as caught:
+            load_prior(path, device="cpu")
+        assert str(caught.value) == f"{path}: is cut short, damaged or not a checkpoint."
 
 
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gdpkit.distances import DISTANCES, HUBER
+from gdpkit.distances import HUBER, PIXELWISE
 
 T = torch.linspace(-6, 6, 2401, dtype=torch.float64)
 
@@ -16,19 +16,19 @@ T = torch.linspace(-6, 6, 2401, dtype=torch.float64)
 )
 def test_known_costs(name: str, small: float, large: float) -> None:
     """Of residuals of half a sigma and of five; all count as squared error does, or less."""
-    found = DISTANCES[name].energy(torch.tensor([0.5, -5.0], dtype=torch.float64))
+    found = PIXELWISE[name].energy(torch.tensor([0.5, -5.0], dtype=torch.float64))
     assert found.tolist() == pytest.approx([small, large])
 
 
-@pytest.mark.parametrize("name", DISTANCES)
+@pytest.mark.parametrize("name", PIXELWISE)
 def test_the_weight_is_the_slope_over_twice_the_residual(name: str) -> None:
     t = T.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(DISTANCES[name].energy(t).sum(), t)
-    assert torch.allclose(slope, 2 * T * DISTANCES[name].weight(T), atol=1e-9)
+    (slope,) = torch.autograd.grad(PIXELWISE[name].energy(t).sum(), t)
+    assert torch.allclose(slope, 2 * T * PIXELWISE[name].weight(T), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", DISTANCES)
+@pytest.mark.parametrize("name", PIXELWISE)
 def test_costs_have_no_jumps_and_do_not_know_the_sign(name: str) -> None:
-    energy = DISTANCES[name].energy
+    energy = PIXELWISE[name].energy
     assert torch.allclose(energy(T), energy(-T))
     assert float(energy(T).diff().abs().max()) <= 12.1 * 0.005  # the steepest slope of all, 2 t at 6

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gdpkit import Restoration, builtin, chain, hookimpl, images, param, registry, restore
+from gdpkit import Restoration, builtin, chain, choices, hookimpl, images, param, registry, restore
 from gdpkit.components import Degradation, Noise, Objective, PhotoTask, Prior, Sampler, Step, Task
 from gdpkit.errors import GdpkitError, ImageError, UnknownNameError
 from gdpkit.losses.tv import TotalVariation
@@ -30,7 +30,10 @@ class Undo(PhotoTask):
     """Undo a chain."""
 
     name = "undo"
-    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"paper": {"sampler": "gdp:steps=5,scale=2000", "prior": "tv"}}
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "paper": {"sampler": "gdp:steps=5,scale=2000", "prior": "tv"},
+        "grey-world": {"sampler": "hqs:steps=3", "prior": "tv", "loss": "color-constancy:weight=200"},
+    }
     stages: tuple[str, ...] = param(("downsample:scale=2",), help="The chain.")
 
     def degradation(self) -> Degradation:
@@ -121,7 +124,7 @@ def test_texts_are_converted_as_on_the_command_line() -> None:
 # -- determinism ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", [n for n in registry.load().names("samplers") if n != "lazy"])
+@pytest.mark.parametrize("sampler", [cls.name for cls in builtin.gdpkit_samplers()])
 def test_the_same_seed_gives_the_same_bytes(sampler: str) -> None:
     first, again = (undo(prior="gaussian", sampler=sampler, seed=3).tensor for _ in range(2))
     assert torch.equal(first, again)
@@ -166,6 +169,38 @@ def test_presets_are_the_tasks() -> None:
     assert (overridden["network_evaluations"], overridden["prior"]) == (3, "gaussian")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ()),
+        ({"preset": "paper"}, ()),
+        ({"sampler": "gdp", "steps": 3}, ()),
+        ({"preset": "paper", "seed": 1, "losses": ("tv",)}, ()),
+        ({"preset": "paper", "steps": 3}, ("with --steps this is no longer the preset paper",)),
+        ({"preset": "paper", "sampler": "gdp"}, ("with --sampler this is no longer the preset paper",)),
+        ({"preset": "paper", "prior": "tv", "fidelity": 1.0},
+         ("with --prior and --fidelity this is no longer the preset paper",)),
+    ],
+)  # fmt: skip
+def test_what_departs_from_a_preset_is_said(settings: dict[str, Any], said: tuple[str, ...]) -> None:
+    assert choices.departure(Undo(image=colour()), choices.Settings(**settings)) == said
+
+
+def test_a_preset_may_bring_a_loss_and_further_ones_add_to_it() -> None:
+    """Its wish for equal channels moves a red picture; the same wish against it does not undo it."""
+    red = np.full((16, 16, 3), (0.8, 0.3, 0.3), np.float32)
+    settings = {"image": red, "stages": ("noise:sigma=40",), "preset": "grey-world", "device": "cpu"}
+    casts = [
+        float(np.ptp(restore("undo", **{**settings, **more}).image.mean(axis=(0, 1))))
+        for more in (
+            {"preset": "default", "sampler": "hqs:steps=3", "prior": "tv"},
+            {},
+            {"losses": ["color-constancy:weight=2000"]},
+        )
+    ]
+    assert casts[0] > 1.1 * casts[1] > 1.1 * 1.1 * casts[2]
+
+
 def test_settings_reach_the_sampler_without_changing_its_other_parameters() -> None:
     assert np.array_equal(undo(sampler="gdp:eta=0,steps=4", steps=8).image, undo(sampler="gdp:eta=0").image)
 
@@ -186,6 +221,22 @@ def test_settings_reach_the_sampler_without_changing_its_other_parameters() -> N
         ({"fidelity": 0.5}, GdpkitError, "the sampler gdp has no parameter 'fidelity', so --fidelity cannot set it"),
         ({"device": "tpu"}, GdpkitError, "--device must be auto, cpu, cuda or cuda:N, not 'tpu'"),
         ({"sampler": "lazy", "steps": None}, GdpkitError, "the sampler lazy took no step"),
+        ({"sampler": ""}, UnknownNameError, "unknown sampler ''. Known: "),
+        ({"prior": ""}, UnknownNameError, "the name of the prior is empty. Known: "),
+        ({"losses": [""]}, UnknownNameError, "unknown loss ''. Known: "),
+        ({"distance": ""}, UnknownNameError, "unknown distance ''. Known: "),
+        ({"preset": ""}, UnknownNameError, "undo has no preset ''. Known: "),
+        ({"device": ""}, GdpkitError, "--device must be auto, cpu, cuda or cuda:N, not ''"),
+        (
+            {"sampler": "gdp:respacing=often", "steps": None},
+            GdpkitError,
+            'gdp: respacing "often" is not understood; write a number of steps',
+        ),
+        (
+            {"sampler": "gdp-xt:respacing=ddim999", "steps": None},
+            GdpkitError,
+            'gdp-xt: respacing "ddim999": no whole stride through 1000 steps gives 999',
+        ),
         ({"image": "no-such.png"}, ImageError, "no-such.png"),
         ({"image": np.zeros((3, 3, 3), np.uint8)}, ImageError, "the array is 3x3 pixels; undo needs at least 16x16"),
     ],

@@ -101,6 +101,13 @@ def only(target: Path) -> bool:
 # -- the download -----------------------------------------------------------------------------------------------------
 
 
+def test_the_embedded_prior_needs_no_fetching(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prior", "fetch", "embedded"]) == 0
+    told = capsys.readouterr()
+    assert "installed already" in told.err and told.out == f"{known.checkpoint_file('embedded')}\n"
+    assert main(["prior", "fetch", "embedded", "--sha256", "0" * 64]) == 2
+
+
 def test_a_file_comes_whole_and_progress_is_told(server: Server, target: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     found = download(server.url, target, ".part", sha256=DIGEST, on_bytes=lambda *now: seen.append(now))

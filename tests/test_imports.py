@@ -29,7 +29,9 @@ LEVELS = {
         ("functional", "masks", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic", "download"),
         5,
     ),
-    **dict.fromkeys(("dct", "spectra", "estimate", "jpeg"), 5),
+    **dict.fromkeys(
+        ("dct", "spectra", "similarity", "kernels", "convolution", "blind", "blind_spectrum", "estimate", "jpeg"), 5
+    ),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "objective", "builtin"), 6),
     **dict.fromkeys(("choices", "restoration", "planning", "engine", "simulate", "testing", "training"), 7),

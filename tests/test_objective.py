@@ -16,6 +16,7 @@ from gdpkit.components import Chain, Degradation, Observation, Problem, QualityL
 from gdpkit.degradations.downsample import KERNELS, Downsample
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.distances import DISTANCES
 from gdpkit.errors import GdpkitError, UnknownNameError
 from gdpkit.losses.color import ColorConstancy
 from gdpkit.losses.tv import TotalVariation
@@ -116,7 +117,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 }
 
 
-@pytest.mark.parametrize("distance", ["mse", "l1", "huber"])
+@pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gradients_are_those_of_the_energy(name: str, distance: str) -> None:
     objective = EnergyObjective(PROBLEMS[name](), distance)
@@ -266,6 +267,15 @@ def test_what_is_supported_is_told_and_the_rest_refused(
     if not project:
         with pytest.raises(GdpkitError, match="can be projected on"):
             objective.project(nearby())
+
+
+def test_a_singular_system_is_offered_for_squared_error_only() -> None:
+    """It says nothing of other distances, and a sampler that used it would ignore --distance."""
+    objective = EnergyObjective(Problem((seen(Downsample(scale=2)),)), "huber")
+    assert objective.supports("linear")
+    assert not objective.supports("spectral")
+    with pytest.raises(GdpkitError, match="with --distance mse only, so downsample has no singular system here"):
+        objective.spectral()
 
 
 def test_nothing_depends_on_the_size_of_the_image() -> None:

@@ -81,6 +81,9 @@ def test_any_flipped_byte_is_told_without_a_list(file: Path, capsys: pytest.Capt
     flip(file, -1)
     assert main(["prior", "verify", str(file)]) == 2
     assert "is damaged: its content differs from the SHA-256 that it carries" in capsys.readouterr().err
+    assert main(["prior", "verify", str(file), "--json"]) == 2
+    record = json.loads(capsys.readouterr().out)
+    assert record["ok"] is False and record["file"] == str(file) and "is damaged" in record["error"]
 
 
 def test_a_given_sha256_decides(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +165,25 @@ def test_info_says_what_a_prior_is(file: Path, capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     for fact in ("parameters", "receptive field", "licence", "recipe", "trained with", "(as it should be)"):
         assert fact in text
+
+
+def test_info_tells_the_steps_once_and_fits_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "timed.safetensors"
+    recipe = {"minutes": 5.0, "steps": 0, **{f"number_{i}": i for i in range(20)}}
+    checkpoint.save_unet(path, UNet((4,), (1,)), {"recipe": json.dumps(recipe), "steps": "77"})
+    assert main(["prior", "info", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "minutes 5.0, number_0 0" in text and "steps 0" not in text
+    assert "steps taken      77" in text.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["prior", "info", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (i for i, line in enumerate(lines) if line.startswith("recipe "))
+    assert len(lines[at]) <= 80 and len(lines[at + 1]) <= 80
+    assert lines[at + 1].startswith(" " * 17) and "number" in lines[at + 1]
 
 
 def test_info_of_an_adm_network(capsys: pytest.CaptureFixture[str]) -> None:

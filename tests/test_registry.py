@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -173,6 +175,59 @@ def test_a_plugin_that_cannot_be_imported_is_a_line(loaded: Callable[..., Regist
     assert table.plugins[1].errors == ["ModuleNotFoundError: No module named 'gdpkit.no_such_module'"]
     assert "downsample" in table.names("degradations")
     assert table.plugins[0].errors == []
+
+
+@pytest.fixture
+def written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Callable[..., Registry]
+) -> Callable[..., Registry]:
+    """The registry of one plugin, given its source."""
+
+    def load(source: str) -> Registry:
+        name = f"written_{tmp_path.name}".replace("-", "_")
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        return loaded(entry("mine", name))
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "line"),
+    [
+        ("\nimport no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'", 2),
+        ("\n\nraise ValueError('no')\n", "ValueError: no", 3),
+        ("\ndef broken(:\n", "SyntaxError: ", 2),
+        ("import gdpkit\n@gdpkit.hookimpl\ndef gdpkit_tasks():\n    return 1 / 0\n", "ZeroDivisionError: ", 4),
+    ],
+)
+def test_a_failure_is_told_with_its_file_and_line(
+    written: Callable[..., Registry], tmp_path: Path, source: str, error: str, line: int
+) -> None:
+    (told,) = written(source).plugins[0].errors
+    assert error in told
+    assert re.search(rf"\({re.escape(str(tmp_path))}.*\.py, line {line}\)$", told)
+
+
+def test_an_unknown_name_may_be_that_of_a_plugin_that_failed(written: Callable[..., Registry]) -> None:
+    table = written("raise ValueError")
+    with pytest.raises(UnknownNameError, match=r"'fog'\. The plugin 'mine' could not be loaded; see gdpkit plugins\.$"):
+        table.get("degradations", "fog")
+
+
+def test_what_a_plugin_prints_stays_off_standard_output(
+    written: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "import gdpkit\nprint('hello')\n@gdpkit.hookimpl\ndef gdpkit_tasks():\n    print('tasks')\n    return []\n"
+    assert written(source).plugins[0].errors == []
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "hello\ntasks\n")
+
+
+def test_a_plugin_in_a_conflict_says_so() -> None:
+    fog, other = module("gdpkit_degradations", [Fog]), module("gdpkit_degradations", [OtherFog])
+    table = added(fog, other, ModuleType("nothing"))
+    assert [table.state(plugin) for plugin in table.plugins] == ["conflict", "conflict", "ok"]
 
 
 def test_everything_installed_here_loads_without_a_fault() -> None:

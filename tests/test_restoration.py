@@ -89,6 +89,19 @@ def test_a_grey_picture_comes_back_grey(tmp_path: Path) -> None:
         assert (written.mode, written.size) == ("L", (40, 32))
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_of_a_batch_the_first_is_shown_and_saved_and_that_is_said(tmp_path: Path, channels: int) -> None:
+    batch = picture(2, channels, 16, 20)
+    result = undo(batch)
+    assert result.tensor.shape == (2, 3, 32, 40)
+    assert np.array_equal(result.input_image, images.to_array(batch[:1, :3]))
+    assert result.image.shape == (32, 40, 3)
+    (note,) = (note for note in result.notes if "batch of 2" in note)
+    assert "the first" in note and "`tensor`" in note
+    assert any("batch of 2" in note for note in result.save(tmp_path / "first.png"))
+    assert np.abs(images.to_array(images.read_image(tmp_path / "first.png")) - result.image).max() <= 0.51 / 255
+
+
 def test_it_shows_itself_in_a_notebook() -> None:
     result = undo()
     shown = images.from_array(np.asarray(Image.open(BytesIO(result._repr_png_()))))
@@ -102,7 +115,7 @@ def test_saving_is_recorded_and_replaces_nothing_unasked(tmp_path: Path) -> None
     assert result.record["outputs"] == [str(path)]
     assert np.abs(images.to_array(images.read_image(path)) - result.image).max() <= 0.51 / 255
     before = path.read_bytes()
-    with pytest.raises(ImageError, match=r"out\.png"):
+    with pytest.raises(ImageError, match=r"out\.png: it exists already; overwrite=True replaces it"):
         undo(seed=1).save(path)
     assert path.read_bytes() == before
     undo(seed=1).save(path, overwrite=True)

@@ -50,7 +50,7 @@ def test_respacing_twice_keeps_the_original_timesteps():
 
 @pytest.mark.parametrize("spec", ["", "x", "0", "1001", "500,501,1", "ddim3,4", "ddim999", "-5", "5,"])
 def test_respacing_refuses(spec):
-    with pytest.raises(GdpkitError, match=r"Respacing|stride"):
+    with pytest.raises(GdpkitError, match=r"respacing"):
         Schedule.linear().respace(spec)
 
 

@@ -54,6 +54,14 @@ def veil(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "load", lambda: table)
 
 
+def test_an_unknown_is_nothing_that_a_restoration_is_told(veil: None) -> None:
+    for spec in ("veil:air_light=0.5", "veil:share=0.5,air-light=0.5"):
+        with pytest.raises(GdpkitError, match=r"veil: air.light is not known when restoring, and is fitted; leave it"):
+            chain([spec])
+    assert registry.unknowns(Veil) == ("air_light",)
+    assert registry.unknowns(Gray) == ()
+
+
 def test_a_chain_is_built_of_texts_and_degradations() -> None:
     assert chain(["gray:weights=bt601", Downsample(scale=2)]) == Gray(weights="bt601") >> Downsample(scale=2)
     assert chain([Gray()]) == Gray()

@@ -273,7 +273,11 @@ def test_the_output_is_looked_at_before_the_work(
     assert train(photos, recipe, tmp_path / "mine.pt", "--steps", "1") == 2
     assert train(photos, recipe, tmp_path / "none" / "mine.safetensors", "--steps", "1") == 2
     err = capsys.readouterr().err
-    assert "--overwrite replaces it" in err and "end with .safetensors" in err and "cannot be written there" in err
+    assert (
+        "--overwrite replaces it" in err
+        and "end with .safetensors" in err
+        and "none does not exist; make it first" in err
+    )
     assert taken.read_bytes() == b"precious"
 
 

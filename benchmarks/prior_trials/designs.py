@@ -25,6 +25,7 @@ class BoundedBlock(nn.Module):
         _shrink(self.conv2)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """(B, width, h, w) and (B, embedding) -> (B, width, h, w)."""
         gain, offset = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
         return h + self.conv2(F.silu(torch.addcmul(offset, self.conv1(h), 1 + gain.tanh())))
 
@@ -40,6 +41,7 @@ class BiasFreeBlock(nn.Module):
         _shrink(self.conv2)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """(B, width, h, w) and (B, embedding) -> (B, width, h, w)."""
         gain = self.film(embedding)[:, :, None, None]
         return h + self.conv2(F.relu(self.conv1(h) * (1 + gain)))
 
@@ -58,6 +60,7 @@ class NafBlock(nn.Module):
         self.scales = nn.Parameter(torch.full((2, width, 1, 1), 0.1))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """(B, width, h, w) and (B, embedding) -> (B, width, h, w)."""
         gain1, offset1, gain2, offset2 = self.film(embedding)[:, :, None, None].chunk(4, dim=1)
         inner = torch.addcmul(offset1, _channel_norm(h), 1 + gain1)
         a, b = self.depthwise(self.expand(inner)).chunk(2, dim=1)

@@ -14,7 +14,9 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic whose iteration bring
 class Muon(torch.optim.Optimizer):
     """For weights of convolutions, as matrices of outputs by inputs; a step has the RMS that one of Adam would."""
 
-    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 1e-4) -> None:
+    def __init__(
+        self, weights: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 1e-4
+    ) -> None:
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -27,6 +27,7 @@ from torch import Tensor
 from gdpkit.priors.unet import SIGMA_DATA, UNet
 from gdpkit.training.photos import Photos, scaled
 from gdpkit.training.recipe import Recipe
+from gdpkit.training.trainer import robust
 
 LEVELS = (5, 15, 25, 50, 100, 300)  # of noise, of 255, at which a trial is judged
 BATCH = 16
@@ -117,8 +118,8 @@ class Run:
         noisy = clean + s * weaker * torch.from_numpy(self.random.standard_normal(clean.shape, np.float32))
         with torch.autocast("cpu", torch.bfloat16):
             raw = self.network.raw((noisy * into).contiguous(memory_format=torch.channels_last), sigma)
-        loss = (raw.float() - (clean - skip * noisy) / out).square().mean()
-        if loss.item() < 20:
+        loss = robust((raw.float() - (clean - skip * noisy) / out).square().flatten(1).mean(1)).mean()
+        if loss.isfinite():
             for optimiser in self.optimisers:
                 optimiser.zero_grad()
             loss.backward()

@@ -75,6 +75,7 @@ class Lazy(_Exemplary, click.Group):
         what: what its members are called in an error, "command" or "task".
         entries: name -> one line of help.
         load: name -> the command.
+        hint: what else to say of an unknown name.
     """
 
     def __init__(
@@ -86,11 +87,12 @@ class Lazy(_Exemplary, click.Group):
         *,
         help: str,
         examples: Sequence[str],
+        hint: Callable[[], str] = lambda: "",
         **more: Any,
     ) -> None:
         super().__init__(name, context_settings=SETTINGS, help=help, **more)
         self.examples = examples
-        self._what, self._entries, self._load = what, entries, load
+        self._what, self._entries, self._load, self._hint = what, entries, load, hint
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without a command: its help, on standard error, as a person needs it and a script does not."""
@@ -110,7 +112,7 @@ class Lazy(_Exemplary, click.Group):
             return self._load(cmd_name)
         if ctx.resilient_parsing:
             return None
-        raise UnknownNameError(f"unknown {self._what} {cmd_name!r}.{did_you_mean(cmd_name, known)}")
+        raise UnknownNameError(f"unknown {self._what} {cmd_name!r}.{did_you_mean(cmd_name, known)}{self._hint()}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The names with their lines, without making a command."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -45,12 +47,14 @@ def _degrade(
     for stage in stages:
         registry.load().get("degradations", params.parse(stage)[0])
     output, notes = files.target(image, "degraded", out, several=False)
-
+    files.protect([image, *files.files_in(stages)], [output])
     from gdpkit import images, simulate
 
-    images.check_writable(output, overwrite)
-    picture = simulate.degrade(image, stages, seed=seed or 0)
-    notes += (*picture.notes, *images.save(output, picture.pixels, like=picture, overwrite=overwrite))
+    with report.failure_as_json(image, as_json):
+        files.check_writable(output, overwrite)
+        with redirect_stdout(sys.stderr):  # a component may print; standard output belongs to results
+            picture = simulate.degrade(image, stages, seed=seed or 0)
+        notes += (*picture.notes, *images.save(output, picture.pixels, like=picture, overwrite=overwrite))
     for note in dict.fromkeys(notes):
         report.warn(f"Note: {image.name}: {note}")
     height, width = picture.pixels.shape[-2:]

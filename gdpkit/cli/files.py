@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gdpkit.errors import ImageError
 
@@ -41,6 +42,9 @@ def target(source: Path, ending: str, out: Path | None, several: bool) -> tuple[
     `out` is a file, or a folder (always with several inputs) for `<stem>_<ending>` with the input's suffix.
     """
     if out is not None and not _is_folder(out, several, "-o"):
+        if not out.suffix and not out.exists():
+            example = f"{out}{source.suffix if source.suffix.lower() in WRITABLE else '.png'}"
+            raise ImageError(f"-o {out}: there is no such folder; make it first, or name a file such as {example}")
         return out, ()
     kept = source.suffix.lower() in WRITABLE
     path = (out or Path()) / f"{source.stem}_{ending}{source.suffix if kept else '.png'}"
@@ -69,10 +73,65 @@ def _is_folder(out: Path, several: bool, option: str) -> bool:
 
 def distinct(sources: Sequence[Path], targets: Sequence[Path]) -> None:
     """Raise an ImageError where two inputs would be written to one file."""
-    first: dict[Path, Path] = {}
+    first: dict[Hashable, Path] = {}
     for source, path in zip(sources, targets, strict=True):
-        other = first.setdefault(path.absolute(), source)
+        other = first.setdefault(_identity(path), source)
         if other is not source:
             raise ImageError(
                 f"{other} and {source} would both be written to {path}; restore them one at a time, with -o"
             )
+
+
+def protect(inputs: Iterable[Path], targets: Iterable[Path], beside: Iterable[Path] = ()) -> None:
+    """Raise an ImageError where a file to be written is one that is read, by whatever path.
+
+    `beside` are those of --compare, which must not be among the targets either.
+    """
+    read = {_identity(path): path for path in inputs}
+    results = list(targets)
+    written = {_identity(path) for path in results}
+    compared = list(beside)
+    for option, path in [*(("-o", path) for path in results), *(("--compare", path) for path in compared)]:
+        source = read.get(_identity(path))
+        if source is not None:
+            raise ImageError(f"{option} {path}: that is the input {source}, which is never replaced; give another name")
+    for path in compared:
+        if _identity(path) in written:
+            raise ImageError(f"{path}: the result and --compare need different names")
+
+
+def files_in(value: Any) -> Iterator[Path]:
+    """The files that an option names: paths, and what is a file among the parameters of stages (mask:file=m.png)."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, str):
+        parts = (item.partition("=")[2].strip() for item in value.partition(":")[2].split(","))
+        yield from (path for path in map(Path, filter(None, parts)) if _is_file(path))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from files_in(item)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a text that is too long for a name
+        return False
+
+
+def check_writable(path: Path, overwrite: bool) -> None:
+    """Raise now what would spoil the result after minutes of work."""
+    from gdpkit import images
+
+    images.check_writable(path, overwrite=True)
+    if path.exists() and not overwrite:
+        raise ImageError(f"{path}: it exists already; --overwrite replaces it")
+
+
+def _identity(path: Path) -> Hashable:
+    """What two paths to one file have in common, whether it exists or not."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path.resolve()
+    return found.st_dev, found.st_ino

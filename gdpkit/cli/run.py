@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from gdpkit import options, params, registry, report
 from gdpkit.cli import files
 from gdpkit.cli.base import Command, Lazy, manual, summary
 from gdpkit.components import PhotoTask, Task
-from gdpkit.errors import GdpkitError, PluginError
+from gdpkit.errors import PluginError
 from gdpkit.params import Declared, Param
 
 # Options of every run whose values are the engine's settings, by the names of its fields. Left out, the engine decides.
@@ -30,7 +32,7 @@ _SETTINGS = (
         None,
         Param("1: the most probable picture, the same for every seed; 0: a sample, with texture.", min=0, max=1),
     ),
-    Declared("distance", str, None, Param("How the result is compared with the input: mse, l1 or huber.")),
+    Declared("distance", str, None, Param("How the result is compared with the input: mse, ssim, l1 or huber.")),
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
     Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),
@@ -51,6 +53,7 @@ def run_command() -> click.Group:
         task_command,
         help="Restore photographs. Every task has a help of its own: gdpkit run TASK --help.",
         examples=("gdpkit run sr small.jpg --scale 4 -o large.png", "gdpkit run sr holiday/ --scale 2 -o larger/"),
+        hint=lambda: registry.load().hidden(),
         subcommand_metavar="TASK IMAGE... [OPTIONS]",
     )
 
@@ -146,26 +149,26 @@ def _run(
         _check_settings(jobs[0].task, settings)
     one = partial(_plan if dry_run else _restore, settings=settings, overwrite=overwrite, as_json=as_json)
     if not several:
-        record = one(jobs[0], jobs[0].source.name)
+        with report.failure_as_json(jobs[0].source, as_json):
+            record = one(jobs[0], jobs[0].source.name)
         if as_json:
             click.echo(json.dumps(record, indent=2))
         return
     ctx = click.get_current_context()
     results: list[Mapping[str, Any]] = []
-    failed = 0
+    failed: list[int] = []
     for k, job in enumerate(jobs, 1):
         try:
             results.append({"input": str(job.source), **one(job, f"({k}/{len(jobs)}) {job.source.name}")})
         except Exception as error:
             # Whatever is wrong with one photograph, the others are still worth doing.
-            failed += 1
-            report.failure(error, debug=bool(ctx.obj))
+            failed.append(report.failure(error, debug=bool(ctx.obj)))
             results.append({"input": str(job.source), "error": report.explain(error)[0]})
     if as_json:
         click.echo(json.dumps({"results": results}, indent=2))
     if failed:
-        report.warn(f"{failed} of {len(jobs)} failed.")
-        ctx.exit(1)
+        report.warn(f"{len(failed)} of {len(jobs)} failed.")
+        ctx.exit(2 if failed == [2] * len(jobs) else 1)
 
 
 def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Path | None) -> tuple[list[_Job], bool]:
@@ -179,6 +182,8 @@ def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Pa
     targets = [files.target(source, cls.name, out, several) for source in sources]
     files.distinct(sources, [path for path, _ in targets])
     beside = [files.comparison(source, cls.name, compare, several) for source in sources]
+    read = [*sources, *files.files_in(tuple(fields.values()))]
+    files.protect(read, [path for path, _ in targets], [path for path in beside if path is not None])
     return [
         _Job(task, source, path, note, pair)
         for task, source, (path, note), pair in zip(tasks, sources, targets, beside, strict=True)
@@ -203,26 +208,24 @@ def _check_settings(task: Task, settings: Mapping[str, Any]) -> None:
     distances.by_name(wanted.distance)
     chosen = choices.choose(task, wanted)
     chosen.prior.load(chosen.device)
+    _ = chosen.sampler.evaluations  # says what is wrong with its steps
 
 
 def _check_files(job: _Job, overwrite: bool) -> None:
-    """Raise now what would spoil the result after minutes of work."""
-    from gdpkit import images
-
-    images.check_writable(job.output, overwrite)
+    files.check_writable(job.output, overwrite)
     if job.compare is not None:
-        if job.compare.absolute() == job.output.absolute():
-            raise GdpkitError(f"{job.output}: the result and --compare need different names")
-        images.check_writable(job.compare, overwrite)
+        files.check_writable(job.compare, overwrite)
 
 
 def _restore(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
-    from gdpkit import engine, images
+    from gdpkit import choices, engine, images
 
     _check_files(job, overwrite)
-    with report.progress(label) as on_step:
+    # A component may print; standard output belongs to results.
+    with report.progress(label) as on_step, redirect_stdout(sys.stderr):
         result = engine.restore(job.task, on_step=on_step, **settings)
-    notes = [*result.notes, *result.save(job.output, overwrite=overwrite)]
+    departure = choices.departure(job.task, choices.Settings(**settings))
+    notes = [*departure, *result.notes, *result.save(job.output, overwrite=overwrite)]
     record = dict(result.record)
     if job.compare is not None:
         images.save(job.compare, report.side_by_side(result.input_image, result.image), overwrite=overwrite)

@@ -41,8 +41,11 @@ class Objective(Protocol):
         """Where the observations are."""
         ...
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses"]) -> bool:
-        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide."""
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+        """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
+
+        "squares": whether L is squared error.
+        """
         ...
 
     def energy(self, x: Tensor) -> Tensor:

@@ -68,6 +68,8 @@ class PhotoTask(Task):
             raise ImageError(f"{picture.source} is {width}x{height} pixels; {self.name} needs at least {side}x{side}")
         degradation = self.degradation()
         observed = degradation.accept(picture.pixels)
+        if observed.shape[1] < picture.pixels.shape[1] and functional.is_coloured(picture.pixels):
+            picture = picture.noted("its colours are not used: the degradation says that the photograph has none")
         if not self._adds_colour(degradation, picture):
             observed = functional.with_channels(observed, 3)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from PIL import Image
@@ -13,6 +14,11 @@ EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 # matrices) describe the old file and would contradict the new one.
 _KEPT = {0x010D, 0x010E, 0x010F, 0x0110, ORIENTATION, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298}
 _KEPT |= {0x011A, 0x011B, 0x0128, EXIF_IFD, GPS_IFD, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
+
+
+DESCRIPTION = 0x010E
+# How scientific software writes down the shape of the array in the file, which is not that of what is written.
+_SHAPE = re.compile(r"\s*(\{\"shape\":|shape=\(|ImageJ=|<\?xml.*<OME\b|<OME\b)", re.DOTALL)
 
 
 def upright(pixels: Tensor, orientation: int) -> Tensor:
@@ -32,11 +38,17 @@ def strip(exif: Image.Exif) -> tuple[int, bytes | None]:
     for tag in list(exif):
         if tag not in _KEPT:
             del exif[tag]
+    if _SHAPE.match(_text(exif.get(DESCRIPTION, ""))):
+        del exif[DESCRIPTION]
     orientation = orientation if orientation in range(1, 9) else 1
     if set(exif) <= {ORIENTATION}:
         return orientation, None
     exif[ORIENTATION] = 1
     return orientation, exif.tobytes()
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def read(image: Image.Image, notes: list[str]) -> tuple[int, bytes | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class Picture:
     def grey(self) -> bool:
         """Whether there is one channel."""
         return self.pixels.shape[1] == 1
+
+    def noted(self, note: str) -> Picture:
+        """The same with one more note."""
+        return replace(self, notes=(*self.notes, note))
 
     @property
     def rounding_sigma(self) -> float:

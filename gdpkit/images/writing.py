@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,12 @@ def check_writable(path: Path_, overwrite: bool = False, *, size: tuple[int, int
     if not path.parent.is_dir():
         raise ImageError(f"{path}: the folder {path.parent} does not exist; make it first")
     if path.exists() and not overwrite:
-        raise ImageError(f"{path}: it exists already; --overwrite replaces it")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ImageError(f"{path}: the folder {path.parent} cannot be written to")
+        raise ImageError(f"{path}: it exists already; overwrite=True replaces it")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # the permissions alone do not tell: root has all of them
+            pass
+    except OSError as error:
+        raise ImageError(f"{path}: the folder {path.parent} cannot be written to ({error.strerror})") from error
     largest = _LARGEST.get(_FORMATS[suffix])
     if size is not None and largest is not None and max(size) > largest:
         raise ImageError(
@@ -89,7 +93,7 @@ def save(path: Path_, pixels: Tensor, *, like: Picture | None = None, overwrite:
         notes.append(f"16 bits became 8: {suffix} has no more")
     if like.bits == 32 and kind not in _LINEAR.values():
         notes.append(f"floats became {16 if deep else 8} bits")
-    alpha = like.alpha
+    alpha = None if like.alpha is None else like.alpha[:1]
     rare = deep and kind == "TIFF" and alpha is not None  # neither Pillow nor OpenCV reads 16-bit grey with alpha
     if pixels.shape[1] == 1 and (kind not in _GREY or rare):
         notes.append(f"grey was written as three equal channels: {suffix} has no grey{' with alpha' if rare else ''}")

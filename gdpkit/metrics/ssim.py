@@ -12,10 +12,6 @@ from gdpkit.params import param
 if TYPE_CHECKING:
     from torch import Tensor
 
-WINDOW = 11
-SIGMA = 1.5
-K1, K2 = 0.01, 0.03
-
 
 @dataclass(frozen=True)
 class SSIM(Metric):
@@ -37,25 +33,10 @@ class SSIM(Metric):
         """(B, C, H, W) and the truth, of the same shape, at least 11x11 -> (B,)."""
         import torch
 
-        x, y = compared(self.name, image, reference, self.border, smallest=WINDOW)
-        mean_x, mean_y, mean_xx, mean_yy, mean_xy = _blur(torch.stack((x, y, x * x, y * y, x * y))).unbind()
-        c1, c2 = K1**2, K2**2
-        both = mean_x * mean_y
-        squares = mean_x.square() + mean_y.square()
-        covariance = mean_xy - both
-        variances = mean_xx + mean_yy - squares
-        similarity = (2 * both + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
-        return similarity.mean(dim=(1, 2, 3)).to(image.dtype)
+        from gdpkit import similarity
 
-
-def _blur(planes: Tensor) -> Tensor:
-    """Weighted local means where the window fits: (..., H, W) -> (..., H - 10, W - 10)."""
-    import torch
-    from torch.nn import functional as F
-
-    at = torch.arange(WINDOW, dtype=planes.dtype, device=planes.device) - WINDOW // 2
-    weights = (-0.5 * (at / SIGMA).square()).exp()
-    weights = weights / weights.sum()
-    single = planes.reshape(-1, 1, *planes.shape[-2:])
-    single = F.conv2d(F.conv2d(single, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))
-    return single.reshape(*planes.shape[:-2], *single.shape[-2:])
+        x, y = compared(self.name, image, reference, self.border, smallest=similarity.SIDE)
+        a, b, _, _ = similarity.dissimilarity(x, y, similarity.Windows(torch.ones_like(x[:1, :1])))
+        edge = similarity.SIDE // 2
+        whole = (..., slice(edge, x.shape[-2] - edge), slice(edge, x.shape[-1] - edge))
+        return 1 - (a + b - a * b)[whole].mean(dim=(1, 2, 3)).to(image.dtype)

@@ -50,6 +50,7 @@ def _load(file: Path, stamp: int, device: torch.device) -> Loaded:
     tensors, metadata = read_weights(file)
     if metadata.get("format") != FORMAT:
         raise GdpkitError(f"{file}: is no prior of gdpkit's own format ({FORMAT})")
+    check_intact(file)
     try:
         network = UNet(**json.loads(metadata["architecture"]))
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
@@ -80,19 +81,32 @@ def seal(content: bytes) -> bytes:
 
     So a file tells of any byte that changed in it, without a list of known files.
     """
-    header = 8 + int.from_bytes(content[:8], "little")
-    place = _SEAL.search(content, 0, header)
+    place = _seal_of(content)
     if place is None:
         raise ValueError("the metadata has no content_sha256")
-    before, after = content[: place.start(1)], content[place.end(1) :]
-    digest = hashlib.sha256(before + _UNSEALED.encode() + after).hexdigest()
-    return before + digest.encode() + after
+    return content[: place.start(1)] + _digest(content, place) + content[place.end(1) :]
 
 
 def is_intact(file: Path) -> bool | None:
     """Whether a file is what its seal says; None: it has none."""
     content = file.read_bytes()
-    header = 8 + int.from_bytes(content[:8], "little")
-    if _SEAL.search(content, 0, header) is None:
-        return None
-    return seal(content) == content
+    place = _seal_of(content)
+    return None if place is None else place[1] == _digest(content, place)
+
+
+def check_intact(file: Path) -> None:
+    """Raise a `GdpkitError` where a file is not what its seal says; one without a seal passes."""
+    if is_intact(file) is False:
+        raise GdpkitError(f"{file}: is damaged: its content differs from the SHA-256 that it carries")
+
+
+def _seal_of(content: bytes) -> re.Match[bytes] | None:
+    return _SEAL.search(content, 0, 8 + int.from_bytes(content[:8], "little"))
+
+
+def _digest(content: bytes, place: re.Match[bytes]) -> bytes:
+    view = memoryview(content)  # not copied: a start of gdpkit waits for this
+    digest = hashlib.sha256(view[: place.start(1)])
+    digest.update(_UNSEALED.encode())
+    digest.update(view[place.end(1) :])
+    return digest.hexdigest().encode()

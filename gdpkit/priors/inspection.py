@@ -41,18 +41,17 @@ def verify(file: Path, sha256: str | None = None) -> str:
     is one of which nothing is known to compare it with: that a file can be read does not mean that it is intact.
     """
     wanted = known_sha256(file, sha256)
-    record = about(file)
-    found = record["sha256"]
+    found = checkpoint.sha256(file)
     if wanted is not None and found != wanted[0]:
         raise GdpkitError(
             f"{file}: is damaged or another file: its SHA-256 is\n{found}, that of {wanted[1]} is\n{wanted[0]}"
         )
-    intact = checkpoint.is_intact(file) if record["format"] == checkpoint.FORMAT else None
-    if intact is False:
-        raise GdpkitError(f"{file}: is damaged: its content differs from the SHA-256 that it carries")
+    ours = about(file)["format"] == checkpoint.FORMAT
+    if ours:
+        checkpoint.check_intact(file)
     if wanted is not None:
         return f"its SHA-256 is that of {wanted[1]}"
-    if intact:
+    if ours and checkpoint.is_intact(file):
         return "its content has the SHA-256 that it carries"
     if found in {entry.sha256 for entry in known.table().values()}:
         return "its SHA-256 is that of gdpkit's list"

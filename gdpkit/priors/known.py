@@ -78,6 +78,8 @@ def checkpoint_file(wanted: str, names: Iterable[str] = ("embedded",)) -> Path:
 
     Another name is an `UnknownNameError` that says what would be right, `names` among it.
     """
+    if not wanted:
+        raise UnknownNameError(f"the name of the prior is empty.{did_you_mean(wanted, names)}")
     if wanted == "embedded":
         return Path(__file__).with_name(table()["embedded"].file)
     if Path(wanted).exists():

@@ -34,7 +34,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, str(error)) from None
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -49,7 +49,9 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a foreign file can break the unpickler in any way it likes
         needed = re.search(r"GLOBAL ([\w.]+)", str(error))
         if needed is None:
-            raise _damaged(path, error) from None
+            # What else it says is about its own insides, or about how to switch the protection off.
+            foreign = "not a pickle of tensors alone, which is all that is read"
+            raise _damaged(path, foreign if "weights_only" in str(error) else "") from None
         raise GdpkitError(
             f"{path}: refused, because loading it would run code ({needed[1]}).\n"
             "A checkpoint may hold tensors only: save the network's state_dict, best as safetensors."
@@ -62,8 +64,6 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _damaged(path: Path, error: Exception) -> GdpkitError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if "weights_only" in reason:  # torch then goes on about how to switch the protection off
-        reason = "not a pickle of tensors alone, which is all that is read"
-    return GdpkitError(f"{path}: is cut short, damaged or not a checkpoint ({reason[:120]}).")
+def _damaged(path: Path, reason: str = "") -> GdpkitError:
+    first = reason.strip().partition("\n")[0][:120]
+    return GdpkitError(f"{path}: is cut short, damaged or not a checkpoint{first and f' ({first})'}.")

@@ -22,7 +22,8 @@ class Gdp(Sampler):
 
     Fei et al., "Generative diffusion prior for unified image restoration and enhancement", CVPR 2023, algorithm 2.
     With `scale` the shift is -s grad L, L the mean over pixels, as published; without it the predicted clean image
-    goes down the gradient until the residual is the noise's. `eta` 0 gives the deterministic steps of DDIM.
+    goes down the gradient until the residual is the noise's; where the distance is not squared error, along which one
+    gradient leads nowhere near, by proximal steps. `eta` 0 gives the deterministic steps of DDIM.
     """
 
     name = "gdp"
@@ -57,28 +58,33 @@ class Gdp(Sampler):
             clean = denoised.clean.clamp(0, 1)
             objective.fit(clean)
             weight, mean, spread = self._step(schedule, k, 2 * clean - 1, x, denoised.variance_fraction)
-            shift = self._shift(objective, clean, x, weight)
+            shift = self._shift(objective, clean, x, weight, level / 2)
             x = mean + shift
             if k > 0 and self.eta > 0:
                 x = x + spread * noise.normal(objective.shape, objective.device)
             image = (x + 1) / 2 if k == 0 else clean
             yield Step(len(schedule) - k, len(schedule), image.clamp(0, 1))
 
-    def _shift(self, objective: Objective, clean: Tensor, x: Tensor, weight: float) -> Tensor:
+    def _shift(self, objective: Objective, clean: Tensor, x: Tensor, weight: float, sigma: float) -> Tensor:
         """What guidance adds to the mean, in [-1, 1] units; the gradient is taken at the predicted clean image."""
-        return self._guide(objective, clean, weight)
+        return self._guide(objective, clean, weight, sigma)
 
-    def _guide(self, objective: Objective, at: Tensor, weight: float) -> Tensor:
+    def _guide(self, objective: Objective, at: Tensor, weight: float, sigma: float) -> Tensor:
         if self.scale is not None:
             return -self.scale / 2 * objective.gradient(at, reduction="mean")
-        from gdpkit.samplers.guidance import descend_to_noise
+        from gdpkit.samplers.guidance import descend_to_noise, prox_to_noise
 
-        return 2 * weight * descend_to_noise(objective, at)
+        if objective.supports("squares"):
+            return 2 * weight * descend_to_noise(objective, at)
+        return 2 * weight * (prox_to_noise(objective, at, sigma) - at)
 
     def _schedule(self) -> Schedule:
         from gdpkit.schedule import Schedule
 
-        return Schedule.linear().respace(self.respacing or self.steps)
+        try:
+            return Schedule.linear().respace(self.steps if self.respacing is None else self.respacing)
+        except GdpkitError as error:
+            raise GdpkitError(f"{self.name}: {error}") from None
 
     def _step(
         self, schedule: Schedule, k: int, clean: Tensor, x: Tensor, fraction: Tensor | None
@@ -107,5 +113,5 @@ class GdpXt(Gdp):
 
     name = "gdp-xt"
 
-    def _shift(self, objective: Objective, clean: Tensor, x: Tensor, weight: float) -> Tensor:
-        return self._guide(objective, (x + 1) / 2, weight)
+    def _shift(self, objective: Objective, clean: Tensor, x: Tensor, weight: float, sigma: float) -> Tensor:
+        return self._guide(objective, (x + 1) / 2, weight, sigma)

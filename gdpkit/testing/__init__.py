@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from gdpkit.testing.common import check_component, example, picture
 from gdpkit.testing.degradation import check_degradation, matrix
+from gdpkit.testing.pairs import check_sampler_on
 from gdpkit.testing.prior import check_prior
 from gdpkit.testing.quality import check_loss, check_metric
 from gdpkit.testing.sampler import check_sampler
@@ -22,6 +23,7 @@ __all__ = [
     "check_metric",
     "check_prior",
     "check_sampler",
+    "check_sampler_on",
     "check_task",
     "example",
     "matrix",

@@ -44,8 +44,8 @@ def check_degradation(d: Degradation, shape: Shape = (3, 32, 32)) -> None:
     """
     for stage in d.stages if isinstance(d, Chain) else (d,):
         check_component(stage, Degradation)
-    clean = picture(2, *_canonical(d, shape))
-    unknowns = _guesses(d, clean)
+    clean = picture(2, *canonical_shape(d, shape))
+    unknowns = guesses(d, clean)
     for name, value in unknowns.items():
         what = f"{d.name}: unknown {name!r}"
         require(value.ndim > 0 and len(value) == 2, f"{what} has shape {tuple(value.shape)}; it must lead with B")
@@ -60,7 +60,7 @@ def check_degradation(d: Degradation, shape: Shape = (3, 32, 32)) -> None:
     _check_noise(d, clean, unknowns, observed)
 
 
-def _guesses(d: Degradation, clean: Tensor) -> Unknowns:
+def guesses(d: Degradation, clean: Tensor) -> Unknowns:
     """The guesses that an observation of this image gives, which needs guesses itself: first those from the image."""
     channels, height, width = clean.shape[1:]
     return d.unknowns(d(clean, **_from_clean(d, clean)), (channels, height, width))
@@ -71,19 +71,19 @@ def _from_clean(d: Degradation, clean: Tensor) -> Unknowns:
     found: Unknowns = {}
     for i, stage in enumerate(d.stages if isinstance(d, Chain) else (d,)):
         channels, height, width = clean.shape[1:]
-        guesses = stage.unknowns(clean, (channels, height, width))
-        clean = stage(clean, **guesses)
-        found |= {f"{i}.{name}" if isinstance(d, Chain) else name: value for name, value in guesses.items()}
+        first = stage.unknowns(clean, (channels, height, width))
+        clean = stage(clean, **first)
+        found |= {f"{i}.{name}" if isinstance(d, Chain) else name: value for name, value in first.items()}
     return found
 
 
-def _canonical(d: Degradation, shape: Shape) -> Shape:
+def canonical_shape(d: Degradation, shape: Shape) -> Shape:
     """The size of the clean image behind an observation of an image of this shape: whole blocks, three channels."""
     clean = picture(2, *shape)
-    channels, height, width = d(clean, **_guesses(d, clean)).shape[1:]
+    channels, height, width = d(clean, **guesses(d, clean)).shape[1:]
     found = d.clean_shape((channels, height, width))
     again = picture(2, *found)
-    seen = tuple(d(again, **_guesses(d, again)).shape[1:])
+    seen = tuple(d(again, **guesses(d, again)).shape[1:])
     require(
         seen == (channels, height, width),
         f"{d.name}: an image of {shape} gives one of {(channels, height, width)}, and clean_shape() of that is "

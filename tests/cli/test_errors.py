@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from gdpkit import registry, report
 
 # torch's own forward-mode differentiation compiles its rules in a way that it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
@@ -79,12 +83,51 @@ def test_an_empty_name_is_not_the_current_folder(cli: Cli, fast: tuple[str, ...]
 
 
 def test_a_failure_of_ours_is_status_1_and_shows_its_traceback_on_request(cli: Cli, fast: tuple[str, ...]) -> None:
+    conftest = str(Path(__file__).with_name("conftest.py"))
     result = cli("run", "crash", "photo.png", *fast)
     assert result.status == 1
-    assert result.error == "internal error: ZeroDivisionError: oops; run with --debug for the traceback"
+    where = rf"\({re.escape(conftest)}, line \d+\)"
+    told = rf"the plugin ours failed in crash {where}: ZeroDivisionError: oops; run with --debug for the traceback"
+    assert re.fullmatch(told, result.error)
     result = cli("run", "crash", "photo.png", "--debug", *fast)
     assert result.status == 1
     assert "Traceback" in result.err
+
+
+def test_a_failure_without_a_plugin_is_gdpkits_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "load", registry.Registry)
+    try:
+        divmod(1, 0)
+    except ZeroDivisionError as error:
+        message, status = report.explain(error)
+    assert status == 1
+    assert message.startswith("internal error: ZeroDivisionError")
+
+
+def test_an_unknown_name_may_be_that_of_a_plugin_that_failed(
+    cli: Cli, fast: tuple[str, ...], table: registry.Registry
+) -> None:
+    table.plugins.append(registry.Plugin("mine", errors=["ImportError: no module named x"]))
+    for args in (
+        ("run", "haze", "photo.png"),
+        ("describe", "haze"),
+        ("degrade", "photo.png", "-d", "haze"),
+        ("run", "brighten", "photo.png", *fast, "--prior", "haze"),
+    ):
+        result = cli(*args)
+        assert result.status == 2
+        assert result.error.endswith(" The plugin 'mine' could not be loaded; see gdpkit plugins."), args
+
+
+def test_what_a_component_prints_does_not_spoil_the_record(
+    cli: Cli, fast: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, table: registry.Registry
+) -> None:
+    flat = table.get("priors", "flat")
+    denoise = flat.denoise
+    monkeypatch.setattr(flat, "denoise", lambda *args: print("hello") or denoise(*args))
+    result = cli("run", "brighten", "photo.png", *fast, "--json")
+    assert json.loads(result.out)["prior"] == "flat"
+    assert "hello" in result.err
 
 
 def test_too_little_memory_is_said(cli: Cli, fast: tuple[str, ...]) -> None:

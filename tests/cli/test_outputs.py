@@ -39,6 +39,43 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli: Cli, fast: tupl
     assert "photo.png and folder/photo.png would both be written to photo_brighten.png" in result.error
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        "run brighten photo.png -o photo.png",
+        "run brighten photo.png -o folder/../photo.png",
+        "run brighten photo.png -o link.png",
+        "run brighten photo.png -o out.png --compare photo.png",
+        "run brighten photo.png -o out.png --compare link.png",
+        "run brighten folder/a.png photo.png -o folder --compare folder",
+        "run brighten folder -o folder",
+        "degrade photo.png -d dim -o link.png",
+        "degrade folder/a.png -d dim:factor=photo.png -o photo.png",
+    ],
+)
+def test_an_input_is_never_replaced(cli: Cli, fast: tuple[str, ...], args: str) -> None:
+    Path("link.png").symlink_to("photo.png")
+    Path("folder/a_brighten.png").write_bytes(Path("photo.png").read_bytes())
+    Path("folder/photo_brighten_compare.png").hardlink_to("folder/a.png")
+    before = {path: path.read_bytes() for path in Path().rglob("*.png")}
+    result = cli(*args.split(), "--overwrite", *(fast if args.startswith("run") else ()))
+    assert result.status == 2
+    assert "which is never replaced; give another name" in result.error
+    assert {path: path.read_bytes() for path in Path().rglob("*.png")} == before
+
+
+def test_result_and_comparison_may_not_be_one_file(cli: Cli, fast: tuple[str, ...]) -> None:
+    args = ("run", "brighten", "photo.png", "-o", "x.png", "--compare", "folder/../x.png", *fast)
+    assert cli(*args).error == "folder/../x.png: the result and --compare need different names"
+
+
+def test_a_folder_that_does_not_exist_is_called_one(cli: Cli, fast: tuple[str, ...]) -> None:
+    told = "-o new: there is no such folder; make it first, or name a file such as new.png"
+    for name in ("new/", "new"):
+        assert cli("run", "brighten", "photo.png", "-o", name, *fast).error == told
+        assert cli("degrade", "photo.png", "-d", "dim", "-o", name).error == told
+
+
 def test_suffixes_agree_with_what_is_written(tmp_path: Path) -> None:
     for suffix in files.READABLE:
         try:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gdpkit import registry
+
 # torch's own forward-mode differentiation compiles its rules in a way that it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
@@ -59,6 +61,35 @@ def test_one_bad_input_of_several_stops_no_other(cli: Cli, fast: tuple[str, ...]
     result = cli("run", "brighten", "folder", "--overwrite", "--json", *fast)
     assert result.status == 1
     assert ["error" in r for r in json.loads(result.out)["results"]] == [False, True, False]
+
+
+def test_the_status_tells_part_from_all_and_ours_from_theirs(cli: Cli, fast: tuple[str, ...]) -> None:
+    for name in ("folder/a.png", "folder/b.jpg"):
+        Path(name).write_text("no picture", encoding="utf-8")
+    result = cli("run", "brighten", "folder", *fast)
+    assert (result.status, result.err.splitlines()[-1]) == (2, "2 of 2 failed.")
+    assert cli("run", "brighten", "folder/a.png", "photo.png", *fast).status == 1
+    assert cli("run", "crash", "folder", "photo.png", *fast).status == 1, "one of the failures is ours"
+    assert cli("run", "crash", "photo.png", *fast).status == 1
+
+
+def test_a_single_failure_has_its_record(cli: Cli, fast: tuple[str, ...]) -> None:
+    Path("text.png").write_text("no picture", encoding="utf-8")
+    for args in (("run", "brighten", "text.png", *fast), ("degrade", "text.png", "-d", "dim")):
+        result = cli(*args, "--json")
+        record = json.loads(result.out)
+        assert result.status == 2
+        assert record["input"] == "text.png" and "it is no picture" in record["error"]
+        assert result.err == f"Error: {record['error']}\n"
+
+
+def test_what_departs_from_a_preset_is_a_note(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, table: registry.Registry
+) -> None:
+    monkeypatch.setattr(table.get("tasks", "brighten"), "presets", {"paper": {"sampler": "direct:steps=3"}})
+    args = ("run", "brighten", "photo.png", "--preset", "paper", "--prior", "flat", "--device", "cpu", "--overwrite")
+    assert "preset" not in cli(*args).err
+    assert "Note: photo.png: with --steps this is no longer the preset paper" in cli(*args, "--steps", "4").err
 
 
 def test_dry_run_says_what_it_takes_and_writes_nothing(

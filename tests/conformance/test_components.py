@@ -56,6 +56,13 @@ def test_sampler(name: str, tmp_path: Path) -> None:
     testing.check_sampler(made("samplers", name, tmp_path))
 
 
+@pytest.mark.parametrize("degradation", REGISTRY.names("degradations"))
+@components("samplers")
+def test_sampler_on_degradation(name: str, degradation: str, tmp_path: Path) -> None:
+    """It explains what it observes through it, or says before starting that it cannot."""
+    testing.check_sampler_on(made("samplers", name, tmp_path), made("degradations", degradation, tmp_path))
+
+
 @components("tasks")
 def test_task(name: str, tmp_path: Path) -> None:
     testing.check_task(made("tasks", name, tmp_path))

@@ -10,6 +10,8 @@ import torch
 
 from gdpkit import testing
 from gdpkit.components import Noise, Objective, Prior, Sampler, Step
+from gdpkit.degradations.gray import Gray
+from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
 
@@ -106,6 +108,41 @@ class LeaksNoGrad(Annealed):
     def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
         with torch.no_grad():
             yield from Annealed.sample.__wrapped__(self, prior, objective, noise)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Refuses(Annealed):
+    """It takes nothing, and says so."""
+
+    name = "refuses"
+    says: str = param("refuses cannot take this; use --sampler hqs", help="What it says.")
+    late: bool = param(False, help="Only after it has asked the prior.")
+
+    def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
+        if self.late:
+            prior.denoise(noise.normal(objective.shape), 1.0)
+        raise GdpkitError(self.says)
+        yield
+
+
+def test_a_degradation_is_explained_or_refused() -> None:
+    assert testing.check_sampler_on(Annealed(), Gray())
+    assert not testing.check_sampler_on(Refuses(), Gray())
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (Unfaithful(), "annealed on gray: the result does not explain"),
+        (Refuses(late=True), "after 1 evaluations of the prior"),
+        (Refuses(says="refuses cannot take gray"), "names no sampler that could take it"),
+        (Refuses(says="this cannot be; use --sampler hqs"), "does not name the sampler"),
+    ],
+    ids=["unfaithful", "late", "no other", "no name"],
+)
+def test_broken_pairs_are_told_so(broken: Sampler, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        testing.check_sampler_on(broken, Gray())
 
 
 def test_a_right_sampler_passes() -> None:

@@ -46,6 +46,26 @@ def test_orientation_agrees_with_pillow(
     assert float(tags.get_ifd(0x8769)[0x829A]) == 0.125
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Grandmother, 1934", True),
+        ('{"shape": [24, 32, 3]}', False),
+        ("ImageJ=1.53t\nimages=3\n", False),
+        ('<?xml version="1.0"?><OME xmlns="x"><Pixels SizeX="32"/></OME>', False),
+    ],
+)
+def test_a_description_of_the_old_array_is_not_handed_on(tmp_path: Path, text: str, kept: bool, smooth: Make) -> None:
+    tags = Image.Exif()
+    tags[0x010E], tags[0x010F] = text, "Maker"
+    Image.fromarray(smooth()).save(tmp_path / "old.tif", exif=tags)
+    picture = images.load(tmp_path / "old.tif")
+    images.save(tmp_path / "new.tif", picture.pixels.repeat(1, 1, 2, 2), like=picture)
+    with Image.open(tmp_path / "new.tif") as image:
+        assert image.getexif()[0x010F] == "Maker"
+        assert image.getexif().get(0x010E) == (text if kept else None)
+
+
 def test_broken_exif_is_a_note(tmp_path: Path, smooth: Make) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Raw profile type exif", "\nexif\n       8\nnot hexadecimal")

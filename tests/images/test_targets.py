@@ -18,7 +18,7 @@ def test_refusals_come_before_the_work(tmp_path: Path) -> None:
         "a.gif": r"'\.gif' cannot be written; \.png, .* can",
         "a": "suffix is missing",
         "no/where/a.png": "does not exist",
-        "taken.png": "--overwrite",
+        "taken.png": "overwrite=True",
     }
     (tmp_path / "folder.png").mkdir()
     cases["folder.png"] = "folder"
@@ -31,6 +31,15 @@ def test_refusals_come_before_the_work(tmp_path: Path) -> None:
     assert taken.read_bytes() == b"mine"
     images.save(taken, torch.rand(3, 4, 4), overwrite=True)
     assert images.read_image(taken).shape == (1, 3, 4, 4)
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def read_only(**options: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(ImageError, match=r"a\.png: the folder .* cannot be written to \(Read-only file system\)"):
+        images.check_writable(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".exr", ".hdr"])

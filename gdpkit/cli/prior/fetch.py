@@ -46,6 +46,11 @@ def _fetch(source: str, sha256: str | None, folder: Path | None) -> None:
     from gdpkit.download import download
     from gdpkit.priors import known
 
+    if source == "embedded":
+        wanted = known.valid_sha256(sha256) if sha256 is not None else None
+        _check_present(known.checkpoint_file(source), wanted, "embedded is inside gdpkit and installed already.")
+        click.echo(os.fsencode(known.checkpoint_file(source)))
+        return
     entry = _entry(source)
     wanted = known.valid_sha256(sha256) if sha256 is not None else entry.sha256
     if sha256 is not None and entry.sha256 not in (None, wanted):
@@ -54,7 +59,7 @@ def _fetch(source: str, sha256: str | None, folder: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / entry.file
     if target.exists():
-        _check_present(target, wanted)
+        _check_present(target, wanted, f"{target} is there already.")
     else:
         if wanted is None:
             report.warn(
@@ -96,9 +101,9 @@ def _entry(source: str) -> Known:
     return known.Known(Path(file).stem, file, licence="not known", url=source)
 
 
-def _check_present(target: Path, wanted: str | None) -> None:
+def _check_present(target: Path, wanted: str | None, note: str) -> None:
     from gdpkit.priors.known import sha256
 
     if wanted is not None and sha256(target) != wanted:
         raise GdpkitError(f"{target}: is there already, but its SHA-256 is not {wanted}; remove it and fetch it again")
-    report.warn(f"{target} is there already.")
+    report.warn(note)

@@ -103,6 +103,11 @@ def _info(prior: str, as_json: bool) -> None:
         click.echo(json.dumps({"name": prior, **record}, indent=2))
         return
     field = record["receptive_field"]
+    if isinstance(record["recipe"], dict):
+        # A training by the clock has no number of steps in its recipe, and the number that it took beside it.
+        record["recipe"] = {k: v for k, v in record["recipe"].items() if k != "steps" or v}
+    if "steps" in record:
+        record = {("steps taken" if k == "steps" else k): v for k, v in record.items()}
     shown = {
         **record,
         "bytes": f"{record['bytes']} ({_megabytes(record['bytes'])})",
@@ -110,16 +115,19 @@ def _info(prior: str, as_json: bool) -> None:
         "receptive_field": "the whole image" if field is None else f"{field} pixels",
         "sha256": record["sha256"] + note,
     }
-    width = max(map(len, shown))
-    for key, value in shown.items():
-        click.echo(f"{key.replace('_', ' '):<{width}}  {_text(value)}")
+    report.facts({key.replace("_", " "): _text(value) for key, value in shown.items()})
 
 
 def _verify(prior: str, sha256: str | None, as_json: bool) -> None:
     from gdpkit.priors import checkpoint, inspection
 
     file = _file(prior)
-    checked = inspection.verify(file, sha256)
+    try:
+        checked = inspection.verify(file, sha256)
+    except GdpkitError as error:
+        if as_json:
+            click.echo(json.dumps({"file": str(file), "ok": False, "error": str(error)}, indent=2))
+        raise
     if as_json:
         record = {"file": str(file), "ok": True, "sha256": checkpoint.sha256(file), "checked_by": checked}
         click.echo(json.dumps(record, indent=2))

@@ -85,7 +85,7 @@ def _train(
     from gdpkit.training.session import Session, claimed
     from gdpkit.training.trainer import Trainer
 
-    chosen = choices.device(device or "auto")
+    chosen = choices.device("auto" if device is None else device)
     begun, origin = _origin(start) if start is not None else (None, {})
     wanted = _recipe(recipe, begun, {"minutes": minutes, "steps": steps or (0 if minutes else None)})
     folder = checkpoints or output.with_name(f"{output.stem}-training")
@@ -107,6 +107,8 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise GdpkitError(f"-o {output}: a prior is written as safetensors; let its name end with .safetensors")
     if output.exists() and not overwrite:
         raise GdpkitError(f"{output}: it exists already; --overwrite replaces it")
+    if not output.absolute().parent.is_dir():
+        raise GdpkitError(f"{output}: the folder {output.parent} does not exist; make it first")
     if not os.access(output.absolute().parent, os.W_OK) or output.is_dir():
         raise GdpkitError(f"{output}: it cannot be written there")
 

@@ -86,6 +86,15 @@ def test_a_colour_file_of_a_gray_chain_is_seen_by_the_chains_weights() -> None:
     assert np.abs(found - luma).max() < 1 / 255
 
 
+def test_colours_that_the_chain_denies_are_said_to_be_lost() -> None:
+    coloured, grey = truth(), np.repeat(truth()[..., 1:2], 3, 2)
+    lost = "its colours are not used: the degradation says that the photograph has none"
+    assert lost in undo(coloured, "gray").notes
+    assert lost in undo(coloured, "gray", "downsample:scale=2").notes
+    assert not undo(grey, "gray").notes
+    assert not undo(coloured, "downsample:scale=2").notes
+
+
 def test_sixteen_bits_in_sixteen_bits_out(tmp_path: Path) -> None:
     deep = (65535 * truth()).round().astype(np.uint16)
     undo(deep, "downsample:scale=2").save(tmp_path / "out.png")

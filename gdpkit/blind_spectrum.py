@@ -1,0 +1,151 @@
+"""Judging blur kernels by the power spectrum of the blurred image, and finding the simple kernel that fits it best.
+
+The power of photographs falls off with a power of the frequency; the power of a blurred one has besides the zeros
+and the slope of its kernel, which tell the length and the angle of a motion to a fraction of a pixel. The phase of the
+kernel is not in it: `gdpkit.blind` finds that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gdpkit import kernels
+from gdpkit.convolution import fast_length
+
+TOLD = 0.3  # what the kernel leaves of a frequency from which the law is read
+EULER = 0.5772  # the mean logarithm of an exponential variable lies so much below the logarithm of its mean
+WORST = 8.0  # a power so many times the expected one is the image's own structure
+ALIKE = 0.75  # correlation with the free kernel from which a simple one is considered
+LESS_ALIKE, CLEARLY = 0.5, 0.15  # the same where the simple one fits better by so much
+TRIED = 60  # of each kind, those most like the free kernel
+DESCENDED = 2
+HALVINGS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The power spectrum of a grey image (H, W), on the half-plane of frequencies, and its noise."""
+
+    power: Tensor
+    frequency: Tensor
+    noise: Tensor
+    size: tuple[int, int]
+
+    @staticmethod
+    def of(image: Tensor) -> Spectrum:
+        """Windowed, so that borders do not show; the noise is what the least powers have."""
+        height, width = image.shape
+        window = torch.hann_window(height, dtype=torch.float64)[:, None] * torch.hann_window(width, dtype=torch.float64)
+        power = torch.fft.rfft2((image.double() - image.double().mean()) * window).abs().square()
+        power = power / window.square().sum() + 1e-14
+        down, across = torch.fft.fftfreq(height).double()[:, None], torch.fft.rfftfreq(width).double()
+        smooth = F.avg_pool2d(power[None, None], 3, stride=1)
+        noise = smooth.flatten().kthvalue(max(1, smooth.numel() // 50)).values / 0.45  # so low is 2 % of such means
+        return Spectrum(power, (down.square() + across.square()).sqrt(), noise, (height, width))
+
+    def misfit(self, kernel: Tensor) -> float:
+        """How badly a kernel explains the powers, a mean over frequencies (Whittle's likelihood, cut off above).
+
+        With the law of photographs, power = c / frequency^a, read off the frequencies that the kernel leaves.
+        """
+        padded = torch.zeros(self.size, dtype=torch.float64)
+        padded[: kernel.shape[0], : kernel.shape[1]] = kernel.double()
+        blur = torch.fft.rfft2(padded).abs().square()
+        whole = self.frequency > 3 / min(self.size)
+        told = (blur > TOLD**2) & whole
+        if told.sum() < 16:
+            return math.inf
+        x, y = self.frequency[told].log(), (self.power[told] / blur[told]).log() + EULER
+        weight = 1 / self.frequency[told]
+        x_mean, y_mean = ((weight * v).sum() / weight.sum() for v in (x, y))
+        slope = (weight * (x - x_mean) * (y - y_mean)).sum() / (weight * (x - x_mean).square()).sum()
+        law = (y_mean + slope.clamp(-4, -1) * (self.frequency[whole].log() - x_mean)).exp()
+        expected = law * blur[whole] + self.noise
+        return float(((self.power[whole] / expected).clamp_max(WORST) + expected.log()).mean())
+
+
+def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
+    """A gaussian, disk, box or straight motion instead of a free kernel (size, size), where one fits as well or better.
+
+    One is considered where it resembles the free kernel; its parameters then follow the spectrum.
+    """
+    size = len(kernel)
+    free = spectrum.misfit(kernel)
+    best, least = kernel, free
+    for make, starts, steps in _families(size):
+
+        def cost(p: Parameters, make: Callable[[Parameters], Tensor] = make) -> float:
+            return spectrum.misfit(_fitted(make(p), size))
+
+        near = sorted(starts, key=lambda p: -correlation(_fitted(make(p), size), kernel))[:TRIED]
+        for start in sorted(near, key=cost)[:DESCENDED]:
+            found, misfit = _descended(cost, start, steps)
+            made = _fitted(make(found), size)
+            clearly = misfit < free - CLEARLY
+            if misfit < least and correlation(made, kernel) > (LESS_ALIKE if clearly else ALIKE):
+                best, least = made, misfit
+    return best.to(kernel)
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    """Of two kernels (h, w), 0 to 1, at the shift where it is largest."""
+    size = [fast_length(a + b) for a, b in zip(one.shape, other.shape, strict=True)]
+    spectra = [torch.fft.rfft2(kernel.double(), s=size) for kernel in (one, other)]
+    products = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=size)
+    return float(products.max() / (one.double().norm() * other.double().norm()))
+
+
+Parameters = tuple[float, ...]
+
+
+def _families(size: int) -> list[tuple[Callable[[Parameters], Tensor], list[Parameters], Parameters]]:
+    """Each: parameters to kernel, where to start, and the first steps of the search."""
+    half = size / 2
+    widths = [0.5 * 1.12**k for k in range(40) if 0.5 * 1.12**k <= half]
+    ways = [3.0 + k for k in range(size - 2)]
+    turns = [5.0 * k for k in range(36)]
+    return [
+        (
+            lambda p: kernels.gaussian(max(0.3, p[0]), 2 * max(1, round(p[0] * p[1])) + 1),
+            [(w, cut) for w in widths for cut in (1.5, 2.0, 2.5, 3.0)],
+            (0.1, 0.25),
+        ),
+        (lambda p: kernels.disk(max(0.5, p[0])), [(w,) for w in widths], (0.5,)),
+        (lambda p: kernels.box(2 * max(0, round(p[0])) + 1), [(float(k),) for k in range(1, size // 2 + 1)], (1.0,)),
+        (lambda p: kernels.motion(max(1.0, p[0]), p[1]), [(way, turn) for way in ways for turn in turns], (0.5, 2.0)),
+    ]
+
+
+def _descended(
+    cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]
+) -> tuple[Parameters, float]:
+    """The least cost found by stepping along one parameter at a time, with steps that halve."""
+    at, least = start, cost(start)
+    for halving in range(HALVINGS):
+        moved = True
+        while moved:
+            moved = False
+            for axis, step in enumerate(steps):
+                for sign in (-1, 1):
+                    tried = tuple(v + sign * step / 2**halving * (i == axis) for i, v in enumerate(at))
+                    value = cost(tried)
+                    if value < least - 1e-6:
+                        at, least, moved = tried, value, True
+    return at, least
+
+
+def _fitted(kernel: Tensor, size: int) -> Tensor:
+    """In the middle of a square of this size; what does not fit is cut off."""
+    for axis in (0, 1):
+        length = kernel.shape[axis]
+        if length > size:
+            kernel = kernel.narrow(axis, (length - size) // 2, size)
+    (rows, columns) = ((size - length) // 2 for length in kernel.shape)
+    kernel = F.pad(kernel, (columns, columns, rows, rows))
+    return kernel / kernel.sum()

@@ -1,0 +1,130 @@
+"""Convolution of images with odd-sided kernels, for every treatment of the border, and its transpose.
+
+Kernels are (h, w), or (B, h, w) for one each. y(p) = sum_t k(t) x(p - t), t counted from the middle of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BOUNDARIES = ("reflect", "replicate", "circular", "valid")
+"""Beyond the border: the image mirrored with its edge pixel repeated; the edge pixel; the other side; nothing, so that
+the result is smaller."""
+
+DIRECT = 9  # kernels of up to so many values are faster without a Fourier transform
+
+
+def convolve(image: Tensor, kernel: Tensor, boundary: str) -> Tensor:
+    """(B, C, H, W) -> the same size, or (B, C, H - h + 1, W - w + 1) where the boundary is "valid"."""
+    rows, columns = (side // 2 for side in kernel.shape[-2:])
+    return _inside(extended(image, rows, columns, boundary), kernel.to(image))
+
+
+def transposed(image: Tensor, kernel: Tensor, boundary: str) -> Tensor:
+    """The transpose of `convolve`: (B, C, h, w) -> the size of its input."""
+    rows, columns = (side // 2 for side in kernel.shape[-2:])
+    spread = F.pad(image, (2 * columns, 2 * columns, 2 * rows, 2 * rows))
+    return folded(_inside(spread, kernel.to(image).flip(-2, -1)), rows, columns, boundary)
+
+
+def extended(image: Tensor, rows: int, columns: int, boundary: str) -> Tensor:
+    """The image with so many rows above and below and columns left and right; as it is for "valid"."""
+    if boundary == "valid":
+        return image
+    height, width = image.shape[-2:]
+    if columns:
+        image = image.index_select(-1, _origins(width, columns, boundary, image.device))
+    if rows:
+        image = image.index_select(-2, _origins(height, rows, boundary, image.device))
+    return image
+
+
+def folded(image: Tensor, rows: int, columns: int, boundary: str) -> Tensor:
+    """The transpose of `extended`: what lies beyond the border is added to where it came from."""
+    if boundary == "valid":
+        return image
+    for dim, border in ((-2, rows), (-1, columns)):
+        if border:
+            size = image.shape[dim] - 2 * border
+            shape = list(image.shape)
+            shape[dim] = size
+            image = image.new_zeros(shape).index_add(dim, _origins(size, border, boundary, image.device), image)
+    return image
+
+
+def _origins(size: int, border: int, boundary: str, device: torch.device) -> Tensor:
+    at = torch.arange(-border, size + border, device=device)
+    if boundary == "replicate":
+        return at.clamp(0, size - 1)
+    if boundary == "circular":
+        return at % size
+    at = at % (2 * size)
+    return torch.where(at < size, at, 2 * size - 1 - at)
+
+
+def _inside(image: Tensor, kernel: Tensor) -> Tensor:
+    """The convolution where the whole kernel lies within the image."""
+    rows, columns = kernel.shape[-2:]
+    if rows * columns <= DIRECT:
+        return _direct(image, kernel)
+    size = [fast_length(side) for side in image.shape[-2:]]
+    spectrum = torch.fft.rfft2(image, s=size) * torch.fft.rfft2(kernel, s=size)[..., None, :, :]
+    whole: Tensor = torch.fft.irfft2(spectrum, s=size)
+    return whole[..., rows - 1 : image.shape[-2], columns - 1 : image.shape[-1]]
+
+
+def _direct(image: Tensor, kernel: Tensor) -> Tensor:
+    batch, channels, height, width = image.shape
+    flipped = kernel.flip(-2, -1)
+    if kernel.ndim == 2:
+        flat = F.conv2d(image.reshape(batch * channels, 1, height, width), flipped[None, None])
+        return flat.reshape(batch, channels, *flat.shape[-2:])
+    return F.conv2d(image.transpose(0, 1), flipped[:, None], groups=batch).transpose(0, 1)
+
+
+def fast_length(size: int) -> int:
+    """The next length, from `size`, of which Fourier transforms are fast: without a factor above 5."""
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 1
+
+
+def convolve_grid(image: Tensor, kernels: Tensor, boundary: str) -> Tensor:
+    """By kernels (rows, columns, h, w) interpolated across the image: sum_g w_g (k_g * x), any boundary but "valid"."""
+    total = torch.zeros_like(image)
+    for kernel, weight in _cells(kernels, image):
+        total = total + weight * convolve(image, kernel, boundary)
+    return total
+
+
+def transposed_grid(image: Tensor, kernels: Tensor, boundary: str) -> Tensor:
+    """The transpose of `convolve_grid`."""
+    total = torch.zeros_like(image)
+    for kernel, weight in _cells(kernels, image):
+        total = total + transposed(weight * image, kernel, boundary)
+    return total
+
+
+def _cells(kernels: Tensor, image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each kernel of a grid with its weights (H, W)."""
+    down, across = (
+        _hats(count, size).to(image) for count, size in zip(kernels.shape[:2], image.shape[-2:], strict=True)
+    )
+    for i, row in enumerate(kernels):
+        for j, kernel in enumerate(row):
+            yield kernel, down[i][:, None] * across[j]
+
+
+def _hats(count: int, size: int) -> Tensor:
+    """(count, size): linear interpolation between the middles of `count` cells, constant outside of them."""
+    at = ((torch.arange(size, dtype=torch.float64) + 0.5) * count / size - 0.5).clamp(0, count - 1)
+    return (1 - (at - torch.arange(count)[:, None]).abs()).clamp_min(0)

@@ -1,0 +1,93 @@
+"""Blur by an unknown kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gdpkit.components import Degradation, Shape, Unknowns
+from gdpkit.errors import GdpkitError
+from gdpkit.params import param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BlindBlur(Degradation):
+    """Blur the image by a kernel that nobody knows: y = k * x, k from 0 and summing to one.
+
+    The first guess is found coarse to fine from the observation alone (`gdpkit.blind`); each `fit` then moves the
+    kernel towards the one that maps the edges of the present estimate of the clean image to the observed edges.
+    Beyond the border the image is mirrored (`reflect`), or unknown (`valid`), so that the result is smaller. Only
+    shifts by less than half of `size` can be told.
+    """
+
+    name = "blind-blur"
+    linear: ClassVar[bool] = True
+    example_params: ClassVar[Mapping[str, Any]] = {"size": 5}
+
+    size: int = param(25, help="Side of the square that holds the kernel, odd; rather too large than too small.", min=3,
+                      max=75, unit="pixels")  # fmt: skip
+
+    boundary: str = param("reflect", help="What lies beyond the border.", choices=("reflect", "valid"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size % 2 == 0:
+            right = f"{self.size - 1} or {self.size + 1}"
+            raise GdpkitError(
+                f"blind-blur: size must be odd, so that the kernel has a middle: {right}, not {self.size}"
+            )
+
+    def __call__(self, image: Tensor, *, kernel: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, C, H, W) and (B, size, size) -> the same size; smaller by size - 1 for "valid"."""
+        from gdpkit import convolution
+
+        return convolution.convolve(image, kernel, self.boundary)
+
+    def adjoint(self, observed: Tensor, *, kernel: Tensor) -> Tensor:
+        """The transpose."""
+        from gdpkit import convolution
+
+        return convolution.transposed(observed, kernel, self.boundary)
+
+    def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
+        """`kernel`, (B, size, size), from the grey value of the observation."""
+        import torch
+
+        from gdpkit import blind
+
+        return {"kernel": torch.stack([blind.coarse_to_fine(image.mean(0), self.size) for image in observed])}
+
+    def constrain(self, *, kernel: Tensor) -> Unknowns:  # type: ignore[override]
+        """Not negative, and summing to one."""
+        from gdpkit import blind
+
+        return {"kernel": blind.on_simplex(kernel.flatten(1)).view_as(kernel)}
+
+    def fit(self, image: Tensor, observed: Tensor, unknowns: Unknowns) -> Unknowns:
+        """The kernel between the present one and what the edges of this image tell, (B, size, size)."""
+        import torch
+
+        from gdpkit import blind
+
+        if self.boundary == "valid":
+            edge = self.size // 2
+            image = image[..., edge:-edge, edge:-edge]
+        grey = zip(image.mean(1), observed.mean(1), unknowns["kernel"], strict=True)
+        return {"kernel": torch.stack([blind.refined(sharp, seen, kernel) for sharp, seen, kernel in grey])}
+
+    def clean_shape(self, observed_shape: Shape) -> Shape:
+        """The same, or larger by size - 1 where the boundary is "valid"."""
+        if self.boundary == "reflect":
+            return observed_shape
+        channels, height, width = observed_shape
+        return channels, height + self.size - 1, width + self.size - 1
+
+    def propagate(self, sigma: float) -> float:
+        """What a gaussian that the square holds to three deviations leaves of independent noise."""
+        from gdpkit import kernels
+
+        return sigma * kernels.euclidean_norm(kernels.gaussian(self.size / 6, self.size))

@@ -1,0 +1,132 @@
+"""Deblurring: undo a known blur, or find out which one it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Task, hookimpl, param, params
+from gdpkit.degradations.blind_blur import BlindBlur
+from gdpkit.degradations.blur import BOUNDARIES, Blur
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ORDER: Mapping[str, tuple[str, ...]] = {
+    "gaussian": ("size", "sigma"),
+    "box": ("size",),
+    "motion": ("length", "angle"),
+    "disk": ("radius",),
+}
+"""The kernels by name, with their parameters in the order in which they may be given without names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deblur(PhotoTask):
+    """Make a blurred photograph sharp: the clean image that, blurred, is the photograph.
+
+    `--kernel` says how it was blurred: `gaussian:9,2` (size and sigma in pixels; also `gaussian:size=9,sigma=2` or
+    `gaussian:sigma=2`), `box:9`, `motion:15,30` (length in pixels, angle in degrees counter-clockwise from the
+    right), `disk:4` (radius, a lens out of focus), or a file: a picture of the kernel, or a .npy array. With `--blind`
+    the kernel is found while sampling, within a square of `--size` pixels, and saved beside the result. The noise is
+    estimated where `--noise` does not give it.
+    """
+
+    name = "deblur"
+    smallest: ClassVar[int] = 32
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"paper": {"sampler": "gdp:scale=6000"}}
+    examples: ClassVar[tuple[str, ...]] = (
+        "gdpkit run deblur soft.jpg --kernel gaussian:9,2 -o sharp.png",
+        "gdpkit run deblur shaken.jpg --blind --size 31 --compare both.png -o sharp.png",
+    )
+    example_params: ClassVar[Mapping[str, Any]] = {"kernel": "gaussian:9,2"}
+
+    kernel: str | None = param(None, help="gaussian:SIZE,SIGMA, box:SIZE, motion:LENGTH,ANGLE, disk:RADIUS or a file.")
+    blind: bool = param(False, help="Find the kernel as well.")
+    size: int = param(25, help="With --blind, the side of the square that holds the kernel; odd.", min=3, max=75,
+                      unit="pixels")  # fmt: skip
+    noise: float | None = param(None, help="Deviation of the photograph's noise; estimated by default.", min=0, max=255,
+                                unit="0..255")  # fmt: skip
+    boundary: str = param("valid", help="What lies beyond the border: the scene, unknown (valid), or, where a program "
+                          "blurred, the image mirrored (reflect), its edge pixel (replicate) or its other side "
+                          "(circular).", choices=BOUNDARIES)  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.blind == (self.kernel is not None):
+            given = "both were given" if self.blind else "none was given"
+            raise GdpkitError(f"deblur needs either --kernel, e.g. gaussian:9,2, or --blind: {given}")
+        try:
+            self.degradation()
+        except GdpkitError as error:
+            raise GdpkitError(f"{f'--kernel {self.kernel}' if self.kernel else 'deblur'}: {error}") from error
+
+    def degradation(self) -> Degradation:
+        """The blur."""
+        if self.blind:
+            return BlindBlur(size=self.size, boundary=self.boundary)
+        return self._blur()
+
+    def problem(self) -> Problem:
+        """One observation: the photograph, with its noise."""
+        problem = super().problem()
+        (observation,) = problem.observations
+        rounding = observation.sigma
+        noise = self._noise(observation.image)
+        noise = max(noise, rounding) if self.noise is None else math.hypot(noise, rounding)
+        return replace(problem, observations=(replace(observation, sigma=noise),))
+
+    def finish(self, result: Result) -> Tensor:
+        """The part that the photograph shows; what the blur brought in from beyond its border is cut off."""
+        image = super().finish(result)
+        height, width = result.problem.observations[0].image.shape[-2:]
+        top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
+        return image[..., top : top + height, left : left + width]
+
+    def _noise(self, pixels: Tensor) -> float:
+        """In 0..255: as given, or estimated, then with the rounding of the file."""
+        if self.noise is not None:
+            return self.noise
+        if self.blind:
+            from gdpkit import estimate
+
+            return estimate.noise_sigma(pixels)
+        from gdpkit_deblur import functional
+
+        return 255 * functional.noise_behind(pixels, self._blur().weights())
+
+    def _blur(self) -> Blur:
+        assert self.kernel is not None
+        name, colon, rest = self.kernel.partition(":")
+        if name not in ORDER:
+            return _from_file(self.kernel, self.boundary)
+        values = _named(name, rest.split(",")) if colon else []
+        spec = ",".join([f"blur:kernel={name}", f"boundary={self.boundary}", *values])
+        return params.build(Blur, params.parse(spec)[1])
+
+
+def _named(name: str, items: Sequence[str]) -> list[str]:
+    """Give values without names theirs, by the order of the kernel's parameters."""
+    order = ORDER[name]
+    if len(items) > len(order):
+        right = f"{name}:{','.join(key.upper() for key in order)}"
+        raise GdpkitError(f"{len(items)} values were given, but it is {right}")
+    return [item if "=" in item else f"{key}={item}" for key, item in zip(order, items, strict=False)]
+
+
+def _from_file(file: str, boundary: str) -> Blur:
+    if not Path(file).is_file():
+        known = ", ".join(f"{name}:{','.join(key.upper() for key in order)}" for name, order in ORDER.items())
+        raise GdpkitError(f"there is no such file, and the kernels by name are {known}")
+    blur = Blur(kernel="file", file=Path(file), boundary=boundary)
+    blur.weights()
+    return blur
+
+
+@hookimpl
+def gdpkit_tasks() -> Sequence[type[Task]]:
+    """The one task."""
+    return [Deblur]

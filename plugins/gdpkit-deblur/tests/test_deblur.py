@@ -1,0 +1,136 @@
+"""`deblur`: a sharp picture that, blurred again, is the photograph; kernels by name, by file, and found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gdpkit_deblur import Deblur, functional
+from numpy.typing import NDArray
+from PIL import Image
+
+from gdpkit import GdpkitError, ImageError, Restoration, chain, images, kernels, restore
+from gdpkit.testing import check_task, example, picture
+
+
+def scene(height: int = 64, width: int = 72) -> torch.Tensor:
+    """Discs on a smooth ground, (1, 3, H, W)."""
+    image = picture(1, 3, height, width)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    for row, column, radius, factor in ((30, 42, 18, 0.3), (12, 14, 9, 1.4), (50, 60, 7, 0.5), (48, 12, 5, 1.6)):
+        image = torch.where((rows - row) ** 2 + (columns - column) ** 2 < radius**2, image * factor, image)
+    return image.clamp(0, 1)
+
+
+def blurred(stage: str, image: torch.Tensor | None = None) -> NDArray[np.float32]:
+    seen = chain([stage])(scene() if image is None else image)
+    return images.to_array((255 * seen).round() / 255)
+
+
+def sharpen(image: Any, **parameters: Any) -> Restoration:
+    return restore("deblur", image=image, **{"prior": "tv", "steps": 4, "device": "cpu", **parameters})
+
+
+def error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    return float(np.square(found - wanted).mean())
+
+
+def test_the_task_keeps_the_contract(tmp_path: Path) -> None:
+    check_task(example(Deblur, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stage"),
+    [
+        ("gaussian:9,2", "blur:kernel=gaussian,size=9,sigma=2"),
+        ("gaussian:size=9,sigma=2", "blur:kernel=gaussian,size=9,sigma=2"),
+        ("gaussian:sigma=1.5", "blur:kernel=gaussian,sigma=1.5"),
+        ("box:5", "blur:kernel=box,size=5"),
+        ("motion:9,30", "blur:kernel=motion,length=9,angle=30"),
+        ("disk:2.5", "blur:kernel=disk,radius=2.5"),
+    ],
+)
+@pytest.mark.parametrize("boundary", ["valid", "reflect"])
+def test_each_kernel_is_undone(kernel: str, stage: str, boundary: str) -> None:
+    seen = blurred(f"{stage},boundary=reflect")
+    result = sharpen(seen, kernel=kernel, boundary=boundary, steps=10)
+    truth = images.to_array(scene())
+    assert result.image.shape == seen.shape
+    assert error(result.image, truth) < 0.7 * error(seen, truth)
+    assert result.record["consistency"] < 1
+
+
+def test_a_part_of_a_larger_scene_has_no_frame() -> None:
+    """What lies beyond the border is unknown: the frame is no worse than half as good as the rest."""
+    truth = scene(96, 104)
+    part = blurred("blur:kernel=gaussian,size=9,sigma=2", truth)[16:-16, 16:-16]
+    wrong = np.square(sharpen(part, kernel="gaussian:9,2").image - images.to_array(truth)[16:-16, 16:-16])
+    frame = np.ones(wrong.shape, bool)
+    frame[6:-6, 6:-6] = False
+    assert wrong[frame].mean() < 2 * wrong[~frame].mean()
+
+
+def test_a_kernel_from_a_file(tmp_path: Path) -> None:
+    bright = (255 * kernels.disk(2.5) / kernels.disk(2.5).max()).round().byte().numpy()
+    Image.fromarray(bright).save(tmp_path / "kernel.png")
+    seen = blurred("blur:kernel=disk,radius=2.5")
+    by_file, by_name = sharpen(seen, kernel=str(tmp_path / "kernel.png")), sharpen(seen, kernel="disk:2.5")
+    assert np.abs(by_file.image - by_name.image).mean() < 2 / 255
+
+
+@pytest.mark.parametrize("kernel", [kernels.gaussian(2.0, 9), kernels.disk(3.0), kernels.motion(11, 20)])
+@pytest.mark.parametrize("sigma", [1.0, 5.0])
+def test_the_noise_is_found_below_the_blur(kernel: torch.Tensor, sigma: float) -> None:
+    from gdpkit import convolution
+
+    noise = torch.randn(1, 3, 128, 136, generator=torch.Generator().manual_seed(0))
+    seen = convolution.convolve(scene(128, 136), kernel, "reflect") + sigma / 255 * noise
+    assert 255 * functional.noise_behind(seen, kernel) == pytest.approx(sigma, rel=0.2)
+
+
+def test_an_unknown_kernel_is_found_and_saved(tmp_path: Path) -> None:
+    seen = blurred("blur:kernel=gaussian,size=9,sigma=1.6", scene(96, 96))
+    result = sharpen(seen, blind=True, size=11)
+    result.save(tmp_path / "sharp.png")
+    kernel = np.load(tmp_path / "sharp.kernel.npy")
+    assert kernel.shape == (1, 11, 11)
+    assert kernel.sum() == pytest.approx(1, abs=1e-4)
+    assert kernel.min() >= 0
+    with Image.open(tmp_path / "sharp.kernel.png") as seen_kernel:
+        assert (seen_kernel.size, seen_kernel.getextrema()[1]) == ((11, 11), 255)
+    with pytest.raises(ImageError, match=r"sharp\.kernel\.npy: it exists already"):
+        result.save(tmp_path / "sharp.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_stays_grey(channels: int) -> None:
+    result = sharpen(blurred("blur:kernel=box,size=3")[..., :channels].squeeze(), kernel="box:3", steps=2)
+    assert (result.image.ndim == 2) == (channels == 1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({}, "deblur needs either --kernel, e.g. gaussian:9,2, or --blind: none was given"),
+        ({"kernel": "box:3", "blind": True}, "deblur needs either --kernel, e.g. gaussian:9,2, or --blind: both"),
+        ({"kernel": "gaussian:8,2"}, "--kernel gaussian:8,2: blur: size must be odd"),
+        ({"kernel": "gaussian:9,2,3"}, "--kernel gaussian:9,2,3: 3 values were given, but it is gaussian:SIZE,SIGMA"),
+        ({"kernel": "box:wide"}, "--kernel box:wide: blur: size must be a whole number, not 'wide'"),
+        ({"kernel": "motion:angel=3"}, "blur has no parameter 'angel'. Did you mean 'angle'?"),
+        ({"kernel": "gaussain:9,2"}, "--kernel gaussain:9,2: there is no such file, and the kernels by name are gaus"),
+        ({"kernel": "box:3", "noise": -1.0}, "deblur: noise must be at least 0, not -1"),
+        ({"blind": True, "size": 12}, "size must be odd, so that the kernel has a middle: 11 or 13, not 12"),
+        ({"blind": True, "boundary": "circular"}, "blind-blur: boundary must be one of reflect, valid, not 'circular'"),
+    ],
+)
+def test_what_the_user_can_mend_is_told(parameters: dict[str, Any], reason: str) -> None:
+    with pytest.raises(GdpkitError) as caught:
+        sharpen(images.to_array(picture(1, 3, 40, 40)), **parameters)
+    assert reason in str(caught.value)
+
+
+def test_the_papers_preset_is_the_papers_sampler() -> None:
+    assert Deblur.presets["paper"]["sampler"].startswith("gdp:")
