@@ -107,8 +107,8 @@ class EnergyObjective:
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
         gradients. Elsewhere Newton steps on the linearised degradations, with the distance's weights (iteratively
         reweighted least squares) and the losses' curvature; none of them raises the sum. A degradation may bring its
-        own, `prox(image, observed, sigma)`: the mean of N(image, sigma^2) given what was observed; weights are then its
-        own as well.
+        own, `prox(image, observed, sigma, noise)`: the mean of N(image, sigma^2) given what was observed with that
+        noise, weights being its own as well, or None where it knows no better.
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
         if self.supports("spectral"):
@@ -120,8 +120,10 @@ class EnergyObjective:
 
         own = getattr(self._views[0].degradation, "prox", None)
         if own is not None and self._alone and self._distance.quadratic and not self._losses:
-            moved: Tensor = own(x, self._views[0].image, variance.sqrt(), **self._views[0].unknowns)
-            return moved
+            view = self._views[0]
+            moved: Tensor | None = own(x, view.image, variance.sqrt(), view.sigma, **view.unknowns)
+            if moved is not None:
+                return moved
 
         def penalised(z: Tensor) -> Tensor:
             return self.energy(z) + ((z - x) ** 2 / variance).flatten(1).sum(1)

@@ -73,8 +73,10 @@ def test_the_data_step_leads_into_the_cells(chroma: str, channels: int, sigma: f
 def test_what_is_within_the_cells_is_left_where_it_is_trusted() -> None:
     image = textured(48, 64)
     d = Jpeg(quality=10, chroma="4:4:4")
-    moved = d.prox(image, d(image), torch.full((1, 1, 1, 1), 1e-4)) - image
-    assert 255 * moved.abs().max() < 0.1
+    moved = d.prox(image, d(image), torch.full((1, 1, 1, 1), 1e-4), 0.003)
+    assert moved is not None
+    assert d.prox(image, d(image), torch.full((1, 1, 1, 1), 1e-4), 0.02) is None
+    assert 255 * (moved - image).abs().max() < 0.1
 
 
 def test_the_mean_within_a_cell() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Degradation
 from gdpkit.errors import GdpkitError
@@ -30,6 +31,8 @@ class Jpeg(Degradation):
 
     name = "jpeg"
     surrogate_gradient: ClassVar[bool] = True
+    example_params: ClassVar[Mapping[str, Any]] = {"quality": 95, "chroma": "4:4:4"}
+
     quality: int = param(30, help="Quality of libjpeg and most programs.", min=1, max=100)
     chroma: str = param("4:2:0", help="How chroma is reduced.", choices=("4:4:4", "4:2:2", "4:2:0"))
     steps: tuple[int, ...] = param((), help="Steps of luma and chroma, 128 numbers in rows, instead of a quality.")
@@ -77,13 +80,16 @@ class Jpeg(Degradation):
         weight[..., width - width % columns :] = 0
         return None if bool(weight.all()) or not bool(weight.any()) else weight
 
-    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor) -> Tensor:
+    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
         """The mean of N(image, sigma^2) given the cell of every coefficient; sigma (B, 1, 1, 1) in units of the image.
 
         Planes and coefficients are taken to be independent, each with the variance that white noise of the image has
-        there.
+        there. None for a picture that had noise since, which hides the cells.
         """
         from gdpkit import jpeg
+
+        if noise > 2 * ROUNDING / 255:
+            return None
 
         tables, factors = self._tables(image), jpeg.CHROMA[self.chroma]
         if image.shape[1] == 1:

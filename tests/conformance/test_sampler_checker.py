@@ -39,11 +39,11 @@ class Annealed(Sampler):
 
 @dataclass(frozen=True)
 class Miscounts(Annealed):
-    """It says one evaluation too many."""
+    """It says one evaluation too few."""
 
     @property
     def evaluations(self) -> int:
-        return self.steps + 1
+        return self.steps - 1
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def test_a_right_sampler_passes() -> None:
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
-        (Miscounts(), "asked the prior 6 times, but evaluations says 7"),
+        (Miscounts(), "asked the prior 6 times, but evaluations says 5"),
         (OwnNoise(), "the same noise gives another image"),
         (NotClipped(), r"not within \[0, 1\]"),
         (Unfaithful(), "does not explain"),

@@ -52,13 +52,14 @@ class StoredJpeg(Jpeg):
         weight = super().measured(functional.as_stored(observed, self.orientation))
         return None if weight is None else upright(weight, self.orientation)
 
-    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor) -> Tensor:
+    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
         """Likewise."""
         from gdpkit.images.metadata import upright
         from gdpkit_denoise import functional
 
         turned, seen = (functional.as_stored(t, self.orientation) for t in (image, observed))
-        return upright(super().prox(turned, seen, sigma), self.orientation)
+        moved = super().prox(turned, seen, sigma, noise)
+        return None if moved is None else upright(moved, self.orientation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit import Sampler, Step, param
 from gdpkit.samplers.hqs import Hqs
@@ -32,6 +32,7 @@ class Mean(Sampler):
     """
 
     name = "mean"
+    example_params: ClassVar[Mapping[str, Any]] = {"steps": 8}
 
     steps: int = param(16, help="Number of network evaluations.", min=1, max=1000)
     fidelity: float = param(1.0, help="As of hqs, which serves below 1.", min=0, max=1)

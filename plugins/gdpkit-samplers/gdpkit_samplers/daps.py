@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gdpkit_samplers.functional import Basis
 
 ODE_END = 0.005
+PROBE = 0.02  # of the range, in each pixel: what is smaller a degradation that rounds may not notice
 STEP = 0.2  # of the longest stable one: Langevin's discretisation adds a tenth to the variance
 
 
@@ -116,13 +117,13 @@ def _sharpest(objective: Objective, x: Tensor, iterations: int = 10) -> Tensor:
     """The largest curvature of E / 2 at x, (B, 1, 1, 1), by power iteration."""
     import torch
 
+    step = PROBE * x[0].numel() ** 0.5
     base = objective.gradient(x)
     direction = base
     found = torch.ones_like(x[:, :1, :1, :1])
     for _ in range(iterations):
         length = torch.linalg.vector_norm(direction.flatten(1), dim=1).view(-1, 1, 1, 1)
         direction = direction / length.clamp_min(1e-30)
-        step = 1e-2
         direction = (objective.gradient(x + step * direction) - base) / (2 * step)
         found = torch.linalg.vector_norm(direction.flatten(1), dim=1).view(-1, 1, 1, 1)
     return found
