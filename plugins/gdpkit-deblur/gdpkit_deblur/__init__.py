@@ -87,16 +87,21 @@ class Deblur(PhotoTask):
         return image[..., top : top + height, left : left + width]
 
     def _noise(self, pixels: Tensor) -> float:
-        """In 0..255: as given, or estimated, then with the rounding of the file."""
+        """In 0..255: as given, or estimated, then with the rounding of the file.
+
+        An unknown kernel is guessed first: what passes for noise of a photograph may be texture, of which a motion
+        leaves much along one direction.
+        """
         if self.noise is not None:
             return self.noise
-        if self.blind:
-            from gdpkit import estimate
-
-            return estimate.noise_sigma(pixels)
+        from gdpkit import estimate
         from gdpkit_deblur import functional
 
-        return 255 * functional.noise_behind(pixels, self._blur().weights())
+        if not self.blind:
+            return 255 * functional.noise_behind(pixels, self._blur().weights())
+        channels, height, width = pixels.shape[1:]
+        (kernel, *_) = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
+        return min(255 * functional.noise_behind(pixels, kernel), estimate.noise_sigma(pixels))
 
     def _blur(self) -> Blur:
         assert self.kernel is not None
