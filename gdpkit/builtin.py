@@ -23,6 +23,7 @@ from gdpkit.metrics.consistency import Consistency
 from gdpkit.metrics.loe import LightnessOrderError
 from gdpkit.metrics.mef_ssim import MefSSIM
 from gdpkit.metrics.ms_ssim import MultiScaleSSIM
+from gdpkit.metrics.niqe import Niqe
 from gdpkit.metrics.psnr import PSNR
 from gdpkit.metrics.psnr_mu import PsnrMu
 from gdpkit.metrics.ssim import SSIM
@@ -51,7 +52,7 @@ def gdpkit_losses() -> Sequence[type[QualityLoss]]:
 @hookimpl
 def gdpkit_metrics() -> Sequence[type[Metric]]:
     """The metrics."""
-    return [PSNR, SSIM, MultiScaleSSIM, Consistency, LightnessOrderError, MefSSIM, PsnrMu]
+    return [PSNR, SSIM, MultiScaleSSIM, Consistency, LightnessOrderError, MefSSIM, PsnrMu, Niqe]
 
 
 @hookimpl
