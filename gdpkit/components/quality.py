@@ -33,7 +33,7 @@ class Metric(Component):
 
     reference: ClassVar[Literal["truth", "input", "exposures", "none"]] = "truth"
     higher_is_better: ClassVar[bool] = True
-    linear: ClassVar[bool] = False
+    radiance: ClassVar[bool] = False
     """Whether it measures scene-linear radiance, which has no upper bound, instead of sRGB-encoded [0, 1]."""
     degraded: ClassVar[bool] = False
     """Whether it measures the picture degraded again, D(x), which the caller gives it, instead of the picture."""
@@ -41,6 +41,10 @@ class Metric(Component):
     def __call__(self, image: Tensor, reference: Tensor | None) -> Tensor:
         """(B, C, H, W) in [0, 1] and what it is compared with -> (B,)."""
         raise NotImplementedError
+
+    def named(self, name: str) -> Metric:
+        """The metric for the picture of this file name: itself, unless it reads of each picture in a file."""
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)

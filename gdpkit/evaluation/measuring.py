@@ -69,10 +69,11 @@ def measure(
     """
     chosen = metric(name)
     several = list(reference) if isinstance(reference, list | tuple) else []
-    one = None if several or reference is None else _read(reference, chosen.linear)  # type: ignore[arg-type]
-    picture = _read(image, chosen.linear)
+    one = None if several or reference is None else _read(reference, chosen.radiance)  # type: ignore[arg-type]
+    picture = _read(image, chosen.radiance)
+    chosen = chosen.named(Path(image).name) if isinstance(image, str | Path) else chosen
     if several:
-        return _value(chosen, picture, torch.stack([_read(r, chosen.linear) for r in several], dim=1))
+        return _value(chosen, picture, torch.stack([_read(r, chosen.radiance) for r in several], dim=1))
     return _value(chosen, *_same_channels(picture, one))
 
 
@@ -105,7 +106,7 @@ def evaluate(
                     assert reference is not None
                     features[name].append((one.features(picture), one.features(reference)))
                 else:
-                    values[name] = _value(one, *files.of(one))
+                    values[name] = _value(one.named(comparison.output.name), *files.of(one))
         except Exception as reason:
             if on_error is None:
                 raise
@@ -147,9 +148,9 @@ class _Files:
 
     def of(self, one: Metric) -> tuple[Tensor, Tensor | None]:
         """What a metric is called with."""
-        picture = self.again if one.degraded else self.read(self.comparison.output, one.linear)
+        picture = self.again if one.degraded else self.read(self.comparison.output, one.radiance)
         if one.reference == "exposures":
-            exposures = [self.read(path, one.linear) for path in self.comparison.exposures]
+            exposures = [self.read(path, one.radiance) for path in self.comparison.exposures]
             sizes = {tuple(exposure.shape[-2:]) for exposure in exposures}
             if len(sizes) > 1:
                 told = " and ".join(sorted(f"{width}x{height}" for height, width in sizes))
@@ -161,8 +162,8 @@ class _Files:
             return picture, None
         if one.degraded:
             assert self.degradation is not None
-            return _same_channels(picture, self.degradation.accept(self.read(path, one.linear)))
-        return _same_channels(picture, self.read(path, one.linear))
+            return _same_channels(picture, self.degradation.accept(self.read(path, one.radiance)))
+        return _same_channels(picture, self.read(path, one.radiance))
 
     @cached_property
     def again(self) -> Tensor:
