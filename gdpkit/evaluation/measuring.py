@@ -177,16 +177,19 @@ class _Files:
             return self.degradation(picture)
 
 
-def _read(source: str | Path | npt.NDArray[Any] | Tensor, linear: bool) -> Tensor:
-    """(B, C, H, W): sRGB-encoded, or linear light where that is wanted, from scene-linear files without a bound."""
-    if not linear:
-        return images.open_picture(source).pixels
-    if isinstance(source, str | Path):
-        return (
-            images.read_linear(source) if images.is_scene_linear(source) else images.decode_srgb(_read(source, False))
-        )
+def _read(source: str | Path | npt.NDArray[Any] | Tensor, radiance: bool) -> Tensor:
+    """(B, C, H, W): sRGB-encoded, or linear light where that is wanted, from scene-linear files without a bound.
+
+    A tensor is taken as it is: what a degradation makes of a picture may leave [0, 1] by a little.
+    """
     if isinstance(source, Tensor):
         return source if source.ndim == 4 else source[None]
+    if not radiance:
+        return images.open_picture(source).pixels
+    if isinstance(source, str | Path):
+        if images.is_scene_linear(source):
+            return images.read_linear(source)
+        return images.decode_srgb(images.load(source).pixels)
     array = torch.from_numpy(source.astype("float64"))
     return array[None, None] if array.ndim == 2 else array.movedim(-1, 0)[None]
 
