@@ -227,8 +227,9 @@ def _print(results: Results, as_csv: bool, as_json: bool) -> None:
 
 
 def _finish(results: Results) -> None:
-    """The exit status where some pictures could not be measured: 1, or 2 where none could."""
+    """The exit status where some pictures could not be measured: 1, or 2 where nothing could."""
     failed = sum(row.error is not None for row in results.rows)
     if failed:
-        report.warn(f"{failed} of {len(results.rows)} could not be measured.")
-        click.get_current_context().exit(2 if failed == len(results.rows) else 1)
+        report.warn(f"{failed} of {len(results.rows)} could not be measured, or not by every metric.")
+        nothing = failed == len(results.rows) and not any(row.values for row in results.rows)
+        click.get_current_context().exit(2 if nothing else 1)

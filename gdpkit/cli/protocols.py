@@ -17,6 +17,7 @@ from gdpkit.choices import Settings
 from gdpkit.cli import files
 from gdpkit.errors import GdpkitError, ImageError, did_you_mean
 from gdpkit.evaluation import measuring, published
+from gdpkit.evaluation.measuring import Comparison
 from gdpkit.evaluation.protocol import STAGES, Trial
 from gdpkit.evaluation.tables import Results, text
 
@@ -43,14 +44,21 @@ def run(
     measuring.check(metrics, {"truth", "input"}, degraded=True)
     photos, _ = files.expand(outputs)
     folder = _folder(out)
+    debug = bool(click.get_current_context().obj)
     trial = Trial(folder, Settings(**given))
+    folder.mkdir(exist_ok=True)
     with exclusive(folder / ".lock", f"{folder}: another gdpkit is at work there; wait for it, or give another -o"):
         failed = _restore(trial, photos, tasks, overwrite)
         results = {}
+
+        def report_error(comparison: Comparison, error: Exception) -> str:
+            failed.append(report.failure(error, debug=debug, about=f"{comparison.output}: "))
+            return report.explain(error)[0]
+
         for task in tasks:
             # A component may print; standard output belongs to results.
             with report.counting(f"measuring {task}", "picture") as show, redirect_stdout(sys.stderr):
-                results[task] = trial.measure(task, photos, metrics, show)
+                results[task] = trial.measure(task, photos, metrics, show, report_error)
         record = {**trial.record(), "tasks": {task: _record(task, found) for task, found in results.items()}}
         _keep(folder / "results.json", json.dumps(record, indent=2) + "\n")
         _keep(folder / "results.csv", _csv(results))
@@ -62,8 +70,9 @@ def run(
         report.table(*_table(results, list(metrics)))
     if failed:
         wanted = len(photos) * len(tasks)
-        report.warn(f"{len(failed)} of {wanted} restorations failed; the others are measured.")
-        click.get_current_context().exit(2 if failed == [2] * wanted else 1)
+        report.warn(f"{len(failed)} of {wanted} restorations failed, or could not be measured.")
+        nothing = set(failed) == {2} and not any(found.rows for found in results.values())
+        click.get_current_context().exit(2 if nothing else 1)
 
 
 def _folder(out: Path | None) -> Path:
@@ -74,7 +83,6 @@ def _folder(out: Path | None) -> Path:
         raise ImageError(f"-o {folder}: the folder {folder.parent} does not exist; make it first")
     if folder.is_dir() and not (folder / "settings.json").exists() and any(folder.glob("[!.]*")):
         raise ImageError(f"-o {folder}: the folder holds other files; name a new one, or an empty one")
-    folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -122,8 +130,9 @@ def _record(task: str, found: Results) -> dict[str, Any]:
 def _csv(results: Mapping[str, Results]) -> str:
     """All tasks below each other, with the task as first column."""
     lines: list[str] = []
+    failed = any(found.failed for found in results.values())
     for task, found in results.items():
-        head, *rest = found.csv().splitlines()
+        head, *rest = found.csv(failed).splitlines()
         lines += [*([f"task,{head}"] if not lines else []), *(f"{task},{line}" for line in rest)]
     return "".join(f"{line}\n" for line in lines)
 

@@ -49,7 +49,14 @@ def metric(spec: str | Metric) -> Metric:
         told = "; ".join(f"{d.name}=FILE: {d.about.help}" for d in missing)
         example = f"{name}:" + ",".join(f"{d.name}=FILE" for d in missing)
         raise GdpkitError(f"{name} needs what does not come with gdpkit, as in --metric {example}. {told}")
-    return params.build(cls, values)
+    built = params.build(cls, values)
+    for d in params.declared(cls):
+        file = getattr(built, d.name)
+        # Now, and not after the work: a metric reads its files when it is first called.
+        if isinstance(file, Path) and not file.is_file():
+            what = "it is a folder" if file.is_dir() else "there is no such file"
+            raise GdpkitError(f"{name}: {d.name}={file}: {what}")
+    return built
 
 
 def measure(
@@ -91,27 +98,29 @@ def evaluate(
         comparisons: the pictures.
         degradation: D, for metrics of the picture degraded again.
         on_picture: called with how many of how many are done.
-        on_error: called with what went wrong with one; returns the text for its row. Without it the error is raised.
+        on_error: called with what went wrong with one; returns the text for its row, which keeps the values of the
+            metrics that did not fail. Without it the error is raised.
     """
     rows = []
     features: dict[str, list[tuple[Tensor, Tensor]]] = {n: [] for n, m in metrics.items() if isinstance(m, SetMetric)}
     for done, comparison in enumerate(comparisons, 1):
         files = _Files(comparison, degradation)
-        values = {}
-        error = None
-        try:
-            for name, one in metrics.items():
+        values: dict[str, float] = {}
+        errors: dict[str, Exception] = {}
+        for name, one in metrics.items():
+            try:
                 if isinstance(one, SetMetric):
                     picture, reference = files.of(one)
                     assert reference is not None
                     features[name].append((one.features(picture), one.features(reference)))
                 else:
                     values[name] = _value(one.named(comparison.output.name), *files.of(one))
-        except Exception as reason:
-            if on_error is None:
-                raise
-            values, error = {}, on_error(comparison, reason)
-        rows.append(Row(str(comparison.output), values, comparison.against, error))
+            except Exception as reason:
+                if on_error is None:
+                    raise
+                errors.setdefault(str(reason), reason)  # a broken file is one error, not one for each metric
+        told = "; ".join(on_error(comparison, reason) for reason in errors.values()) if on_error else ""
+        rows.append(Row(str(comparison.output), values, comparison.against, told or None))
         on_picture(done, len(comparisons))
     of_all = {}
     for name, pairs in features.items():

@@ -127,12 +127,16 @@ class Trial:
         images.save(self.output(job), result.tensor, overwrite=True)
 
     def measure(
-        self, task: str, photos: Sequence[Path], metrics: Mapping[str, Metric], on_picture: Callable[[int, int], None]
+        self,
+        task: str,
+        photos: Sequence[Path],
+        metrics: Mapping[str, Metric],
+        on_picture: Callable[[int, int], None],
+        on_error: Callable[[Comparison, Exception], str],
     ) -> Results:
-        """The metrics of what is restored of these photographs."""
-        return measuring.evaluate(
-            metrics, list(self._comparisons(task, photos)), registry.chain(STAGES[task]), on_picture
-        )
+        """The metrics of what is restored of these photographs; `on_error` as in `measuring.evaluate`."""
+        degradation = registry.chain(STAGES[task])
+        return measuring.evaluate(metrics, list(self._comparisons(task, photos)), degradation, on_picture, on_error)
 
     def _comparisons(self, task: str, photos: Sequence[Path]) -> Iterator[Comparison]:
         for photo in photos:

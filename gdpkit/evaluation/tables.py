@@ -42,23 +42,30 @@ class Results:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows: the pictures, then their mean."""
-        rows = [[row.picture, *(text(row.values.get(name)) for name in self.names)] for row in self.rows]
-        good = sum(row.error is None for row in self.rows)
-        counted = f"{good}" if good == len(self.rows) else f"{good} of {len(self.rows)}"
+        rows = [[_shown(row.picture), *(text(row.values.get(name)) for name in self.names)] for row in self.rows]
+        counts = {sum(name in row.values for row in self.rows) for name in self.names if name not in self.of_all}
+        counted = f"{len(self.rows)}"
+        if counts and counts != {len(self.rows)}:
+            counted = f"{counts.pop()} of {counted}" if len(counts) == 1 else "those measured"
         return ["picture", *self.names], [
             *rows,
             [f"mean of {counted}", *(text(self.mean(name)) for name in self.names)],
         ]
 
-    def csv(self) -> str:
-        """The table with all digits; a last column `error` where a picture failed."""
-        failed = any(row.error for row in self.rows)
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be measured."""
+        return any(row.error for row in self.rows)
+
+    def csv(self, errors: bool | None = None) -> str:
+        """The table with all digits; a last column `error` where a picture failed, or where `errors` asks for it."""
+        failed = self.failed if errors is None else errors
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["picture", *self.names, *(["error"] if failed else [])])
         for row in self.rows:
             values = [_digits(row.values.get(name)) for name in self.names]
-            writer.writerow([row.picture, *values, *([row.error or ""] if failed else [])])
+            writer.writerow([row.picture, *values, *([" ".join((row.error or "").split())] if failed else [])])
         writer.writerow(["mean", *(_digits(self.mean(name)) for name in self.names), *([""] if failed else [])])
         return out.getvalue()
 
@@ -89,6 +96,11 @@ def text(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _shown(name: str) -> str:
+    """A file's name, which need not be valid text, as text that can be printed."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _digits(value: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,6 +265,21 @@ def test_a_metric_of_sets_is_one_number(evaluate: Cli) -> None:
 def test_a_grey_output_is_compared_with_a_coloured_truth(evaluate: Cli) -> None:
     Image.open("truths/a.png").convert("L").save("grey.png")
     assert evaluate("grey.png", "--reference", "truths/a.png", "-m", "psnr").status == 0
+
+
+def test_a_file_that_a_metric_lacks_is_named_before_any_work(evaluate: Cli) -> None:
+    error = evaluate("outputs", "--reference", "truths", "-m", "weighed:network=net.pth").error
+    assert error == "weighed: network=net.pth: there is no such file"
+
+
+def test_a_name_that_is_no_text_can_be_measured(evaluate: Cli) -> None:
+    name = os.fsdecode(b"outputs/\xff_brighten.png")
+    Path("outputs/a_brighten.png").rename(name)
+    Path("truths/a.png").rename(os.fsdecode(b"truths/\xff.png"))
+    result = evaluate("outputs", "--reference", "truths", "-m", "psnr")
+    assert (result.status, result.out.count("_brighten.png")) == (0, 3)
+    assert evaluate("outputs", "--reference", "truths", "-m", "psnr", "-o", "r.csv").status == 0
+    assert b"outputs/\xff_brighten.png," in Path("r.csv").read_bytes()
 
 
 def test_options_that_contradict_each_other(evaluate: Cli) -> None:

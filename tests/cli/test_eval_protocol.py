@@ -134,6 +134,16 @@ def test_a_photograph_that_is_too_small_does_not_stop_the_others(run: Callable[.
     assert "gdpkit, 1 picture " in out
 
 
+def test_a_metric_that_fails_leaves_the_other_pictures_measured(run: Callable[..., Any]) -> None:
+    Path("ma.csv").write_text("a.png,8\n")
+    status, out, err = run("-o", "trial", "-t", "sr", "--metric", "pi:ma=ma.csv", "--json")
+    assert status == 1, err
+    assert "Error: trial/sr/b.png: pi: ma.csv has no score of b.png" in err
+    record = json.loads(out)["tasks"]["sr"]
+    assert record["metrics"]["pi:ma=ma.csv"]["count"] == 1
+    assert "has no score" in record["pictures"][1]["error"]
+
+
 def test_what_cannot_work_is_said_before_any_work(run: Callable[..., Any], restored: list[str]) -> None:
     Path("other").mkdir()
     Path("other/notes.txt").write_text("mine")
