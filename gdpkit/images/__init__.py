@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from gdpkit.images.linear import decode_srgb, encode_srgb
 from gdpkit.images.picture import Picture, from_array, to_array
-from gdpkit.images.reading import load, open_picture, read_image, read_linear
+from gdpkit.images.reading import is_scene_linear, load, open_picture, read_image, read_linear
 from gdpkit.images.writing import check_writable, is_lossless, save, save_linear, to_png_bytes
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "encode_srgb",
     "from_array",
     "is_lossless",
+    "is_scene_linear",
     "load",
     "open_picture",
     "read_image",
