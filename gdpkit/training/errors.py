@@ -1,7 +1,9 @@
 """Errors that are not white noise, as an image has between the steps of a sampler: blurred, enlarged, filled in.
 
 A denoiser that has only ever seen white noise takes what is free of it for clean. Between the steps of a restoration
-that is wrong: there the picture is smooth because detail is missing, and the prior should bring it back.
+that is wrong: there the picture is smooth because detail is missing, and the prior should bring it back. The opposite
+errors are shown as often: a prior that has learned to sharpen and nothing else does so again at every step, until
+nothing is left of the picture.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 from gdpkit.functional import pad_reflect
 
 WHOLE = 0.5  # the share of crops whose error is as large as it may be, and of those with all the noise that is left
+BEYOND = 2.0  # how far the opposite of an error goes
 NONE = 0.25  # the share of crops without any noise
 
 
@@ -26,13 +29,14 @@ def disturbance(clean: Tensor, limit: float, draw: torch.Generator) -> tuple[Ten
     square of error and noise together is at most that. Half of the errors are as large as they can be.
     """
     wrong = _KINDS[_whole(len(_KINDS), draw)](clean, draw)
+    beyond = _uniform(draw) < 0.5
     size = float(wrong.square().mean().sqrt())
-    most = min(1.0, limit / max(size, 1e-6))
+    most = min(BEYOND if beyond else 1.0, limit / max(size, 1e-6))
     share = most if _uniform(draw) < WHOLE else most * _uniform(draw)
     left = math.sqrt(max(0.0, limit**2 - (share * size) ** 2))
     kind = _uniform(draw)
     noise = 1.0 if kind < WHOLE else 0.0 if kind < WHOLE + NONE else _uniform(draw)
-    return share * wrong, noise * left
+    return -share * wrong if beyond else share * wrong, noise * left
 
 
 def _blurred(clean: Tensor, draw: torch.Generator) -> Tensor:
