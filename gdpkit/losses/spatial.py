@@ -17,7 +17,7 @@ class SpatialConsistency(QualityLoss):
     """Spatial consistency: prefer a picture whose regions differ from their neighbours as in the observation.
 
     L_spa(x) = mean over regions i of sum over the 4 neighbours j of (|Y_i - Y_j| - |I_i - I_j|)^2, with Y and I the
-    mean of the channels in regions of 4x4 pixels of the picture and of the observation (Guo et al., "Zero-reference deep
+    mean of the channels in regions of 4x4 pixels of picture and observation (Guo et al., "Zero-reference deep
     curve estimation for low-light image enhancement", CVPR 2020, equation 4). Beyond the border there is no
     neighbour. `gain` multiplies I: a picture meant to be 3 times as bright has 3 times the contrast. 0 without an
     observation of the picture's size.
