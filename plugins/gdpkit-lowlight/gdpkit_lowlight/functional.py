@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from gdpkit import estimate, exposure, functional
 
-BLACK = 2 / 255  # a mean of few pixels below this is a border, or a sky at night
-WIDTH = 9
+BLACK = 2 / 255  # a mean of 3x3 pixels below this is a border, or a sky at night
+WIDTH = 9  # of the means that tell the level, for noise that depends on it
 SAMPLES = 200_000
 MOST_STOPS = 8.0
 HALVINGS = 30
@@ -20,10 +20,9 @@ LIGHTEST, HEAVIEST = 1 / 16, 4.0
 
 
 def _lit(pixels: Tensor) -> Tensor:
-    """Where the photograph is not black, (B, 1, H, W), told from means of 9x9 pixels."""
-    side = WIDTH // 2
-    grey = functional.pad_reflect(pixels.mean(dim=1, keepdim=True), side, side, side, side)
-    return F.avg_pool2d(grey, WIDTH, stride=1) > BLACK
+    """Where the photograph is not black, (B, 1, H, W), told from itself and means of 3x3 pixels."""
+    grey = pixels.mean(dim=1, keepdim=True)
+    return (F.avg_pool2d(functional.pad_reflect(grey, 1, 1, 1, 1), 3, stride=1) > BLACK) & (grey > 0)
 
 
 def tells(pixels: Tensor) -> bool:
