@@ -4,9 +4,9 @@
 
 FOLDER holds pairs N_low.* and N_high.*. "gain" multiplies the sRGB-encoded values to a mean of 0.4, "light" multiplies
 linear light; one step of the prior has the best of several noise levels for all pairs together. PSNR is that of
-8-bit RGB; "matched" is the same after a gain that gives the output the mean of the reference. LOE is the lightness order
-error against the input (Wang et al., "Naturalness preserved enhancement algorithm for non-uniform illumination images",
-IEEE TIP 2013), the shorter side brought to 50 pixels.
+8-bit RGB; "matched" is the same after a gain that gives the output the mean of the reference. LOE is the lightness
+order error against the input (Wang et al., "Naturalness preserved enhancement algorithm for non-uniform illumination
+images", IEEE TIP 2013), the shorter side brought to 50 pixels.
 """
 
 from __future__ import annotations

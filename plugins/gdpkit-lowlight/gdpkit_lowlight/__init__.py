@@ -33,7 +33,7 @@ class Lowlight(PhotoTask):
         "gdpkit run lowlight night.dng --target 0.3 --compare both.png -o bright.png",
     )
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "default": {"sampler": "hqs:steps=16"},
+        "default": {"sampler": "hqs:steps=12"},
         "paper": {"sampler": "gdp:scale=80000"},
     }
 
