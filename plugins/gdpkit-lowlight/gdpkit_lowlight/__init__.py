@@ -44,7 +44,7 @@ class Lowlight(PhotoTask):
 
     def degradation(self) -> Degradation:
         """The exposure, as far as the parameters tell it; `problem` finds the gain."""
-        return Expose(tone="shoulder", map="smooth" if self.fit else "none", target=min(self.target, 0.9))
+        return Expose(tone="shoulder", map="smooth" if self.fit else "none", target=self.target)
 
     def problem(self) -> Problem:
         """One observation: the photograph, with the gain that its brightness and the noise that its pixels tell."""
