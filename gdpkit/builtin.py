@@ -10,6 +10,7 @@ from gdpkit.degradations.blur import Blur
 from gdpkit.degradations.blur_grid import BlurGrid
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
+from gdpkit.degradations.expose import Expose
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.mask import Mask
@@ -18,6 +19,9 @@ from gdpkit.degradations.poisson import PoissonGaussian
 from gdpkit.degradations.tone import Gain, Gamma
 from gdpkit.hookspecs import hookimpl
 from gdpkit.losses.color import ColorConstancy
+from gdpkit.losses.exposure import ExposureControl
+from gdpkit.losses.illumination import IlluminationSmoothness
+from gdpkit.losses.spatial import SpatialConsistency
 from gdpkit.losses.tv import TotalVariation
 from gdpkit.metrics.consistency import Consistency
 from gdpkit.metrics.fid import Fid
@@ -42,14 +46,15 @@ from gdpkit.samplers.hqs import Hqs
 def gdpkit_degradations() -> Sequence[type[Degradation]]:
     """The stages of chains."""
     return [
-        BlindBlur, Blur, BlurGrid, Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask, PoissonGaussian,
+        BlindBlur, Blur, BlurGrid, Crop, Downsample, Expose, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask,
+        PoissonGaussian,
     ]  # fmt: skip
 
 
 @hookimpl
 def gdpkit_losses() -> Sequence[type[QualityLoss]]:
     """The quality losses."""
-    return [ColorConstancy, TotalVariation]
+    return [ColorConstancy, ExposureControl, IlluminationSmoothness, SpatialConsistency, TotalVariation]
 
 
 @hookimpl
