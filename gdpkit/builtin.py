@@ -10,6 +10,7 @@ from gdpkit.degradations.blur import Blur
 from gdpkit.degradations.blur_grid import BlurGrid
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
+from gdpkit.degradations.expose import Expose
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.mask import Mask
@@ -34,7 +35,8 @@ from gdpkit.samplers.hqs import Hqs
 def gdpkit_degradations() -> Sequence[type[Degradation]]:
     """The stages of chains."""
     return [
-        BlindBlur, Blur, BlurGrid, Crop, Downsample, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask, PoissonGaussian,
+        BlindBlur, Blur, BlurGrid, Crop, Downsample, Expose, Gain, Gamma, GaussianNoise, Gray, Jpeg, Mask,
+        PoissonGaussian,
     ]  # fmt: skip
 
 

@@ -33,14 +33,17 @@ class View:
         self.unknowns: Unknowns = self.degradation.constrain(**guesses) if guesses else {}
 
     def predict(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
-        """D(x; u), with the present unknowns unless others are given."""
+        """D(x; u), with the present unknowns unless others are given; what explains a clipped value is that value."""
         mean = self.degradation(x, **(self.unknowns if unknowns is None else unknowns))
         if mean.shape[1:] != self.image.shape[1:]:
             raise GdpkitError(
                 f"{self.degradation.name} gives {tuple(mean.shape[1:])} where {tuple(self.image.shape[1:])} was "
                 "observed (channels, height, width)"
             )
-        return mean
+        if not self.degradation.clips:
+            return mean
+        mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
+        return torch.where(self.image <= 0, mean.clamp_min(0), mean)
 
     def residual(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
         """(y - D(x)) / sigma, not weighted."""

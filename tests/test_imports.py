@@ -30,7 +30,19 @@ LEVELS = {
         5,
     ),
     **dict.fromkeys(
-        ("dct", "spectra", "similarity", "kernels", "convolution", "blind", "blind_spectrum", "estimate", "jpeg"), 5
+        (
+            "dct",
+            "spectra",
+            "similarity",
+            "kernels",
+            "convolution",
+            "blind",
+            "blind_spectrum",
+            "estimate",
+            "exposure",
+            "jpeg",
+        ),
+        5,
     ),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "objective", "builtin"), 6),

@@ -25,6 +25,12 @@ class Degradation(Component):
 
     linear: ClassVar[bool] = False
 
+    clips: ClassVar[bool] = False
+    """Whether black and white of what was observed say no more than "at most black" and "at least white".
+
+    `__call__` goes on beyond [0, 1] then, and what lies beyond explains an observed 0 or 1.
+    """
+
     @property
     def noise_sigma(self) -> float:
         """Deviation of the noise that its measurements carry, in 0..255."""
@@ -102,6 +108,11 @@ class Chain(Degradation):
     def linear(self) -> bool:  # type: ignore[override]
         """Linear where every stage is."""
         return all(stage.linear for stage in self.stages)
+
+    @property
+    def clips(self) -> bool:  # type: ignore[override]
+        """Where a stage does."""
+        return any(stage.clips for stage in self.stages)
 
     @property
     def noise_sigma(self) -> float:

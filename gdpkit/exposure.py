@@ -1,0 +1,116 @@
+"""What a camera does with light: tone curves, responses, and the gain that explains how bright a picture is.
+
+Radiance is linear light, 1 what the clean image's white stands for. Every curve goes on beyond [0, 1], so that an
+estimate may leave the range and find back: solvers move where a clipped curve would tell them nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TOE = 2.0**-12
+"""Below this a power is a straight line: its slope at 0 is infinite."""
+HALVINGS = 30
+MOST_STOPS = 24.0
+"""Gains lie between 2^-24 and 2^24."""
+
+
+def decoded(x: Tensor) -> Tensor:
+    """The inverse of sRGB's curve (IEC 61966-2-1), any value; below 0 its straight line."""
+    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(radiance: Tensor) -> Tensor:
+    """sRGB's curve, any value; below 0 its straight line."""
+    root = 1.055 * radiance.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(radiance <= 0.0031308, 12.92 * radiance, root)
+
+
+def to_radiance(x: Tensor, tone: str, stops: float) -> Tensor:
+    """T^-1: the radiance that a clean image stands for.
+
+    "srgb", "linear", or "log": r = (2^(stops x) - 1) / (2^stops - 1), whose slope at white is 2^stops times that at
+    black; that with stops = log2(1 + mu) is the mu-law with which HDR pictures are compared (Kalantari and
+    Ramamoorthi, "Deep high dynamic range imaging", SIGGRAPH 2017, equation 1). Beyond [0, 1] it is a straight line.
+    """
+    if tone == "linear":
+        return x
+    if tone == "srgb":
+        return decoded(x)
+    rate = stops * math.log(2)
+    top = 2**stops - 1
+    inside = torch.expm1(rate * x.clamp(0, 1)) / top
+    below, above = rate / top * x, 1 + rate * (1 + 1 / top) * (x - 1)
+    return torch.where(x < 0, below, torch.where(x > 1, above, inside))
+
+
+def from_radiance(radiance: Tensor, tone: str, stops: float) -> Tensor:
+    """T, the inverse of `to_radiance`, also beyond [0, 1]."""
+    if tone == "linear":
+        return radiance
+    if tone == "srgb":
+        return encoded(radiance)
+    rate, top = stops * math.log(2), 2**stops - 1
+    inside = torch.log1p(top * radiance.clamp(0, 1)) / rate
+    below, above = top / rate * radiance, 1 + (radiance - 1) / (rate * (1 + 1 / top))
+    return torch.where(radiance < 0, below, torch.where(radiance > 1, above, inside))
+
+
+def recorded(light: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:
+    """The camera's response to light, not clipped: "srgb", "linear", or light^(1 / gamma) for any other."""
+    if response == "linear":
+        return light
+    if response == "srgb":
+        return encoded(light)
+    exponent = torch.as_tensor(log_gamma, dtype=light.dtype, device=light.device).neg().exp()
+    line = TOE ** (exponent - 1) * light
+    return torch.where(light < TOE, line, light.clamp_min(TOE) ** exponent)
+
+
+def light_of(observed: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:
+    """The light that was recorded as these values: the inverse of `recorded`."""
+    if response == "linear":
+        return observed
+    if response == "srgb":
+        return decoded(observed)
+    gamma = torch.as_tensor(log_gamma, dtype=observed.dtype, device=observed.device).exp()
+    return torch.where(observed < TOE ** (1 / gamma), TOE ** (1 - 1 / gamma) * observed, observed.clamp_min(0) ** gamma)
+
+
+def gain_for(light: Tensor, target: float, tone: str, stops: float) -> Tensor:
+    """log f with which light / f, clipped at white and encoded by T, has this mean, (B, C, H, W) -> (B,).
+
+    Found by halving an interval, for the mean falls with f. Of nothing but black it is the smallest gain.
+    """
+    low = light.new_full((len(light),), -MOST_STOPS * math.log(2))
+    high = -low
+    light = light.clamp_min(0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        radiance = (light / middle.exp().view(-1, 1, 1, 1)).clamp_max(1)
+        bright = from_radiance(radiance, tone, stops).mean(dim=(1, 2, 3)) > target
+        low, high = torch.where(bright, middle, low), torch.where(bright, high, middle)
+    return (low + high) / 2
+
+
+def well_exposed(observed: Tensor, low: float = 0.02, high: float = 0.98) -> Tensor:
+    """1 where a value is neither nearly black nor nearly white, 0 at 0 and 1, straight between, (B, C, H, W).
+
+    The weight of one of several exposures: where it is 0, another one has seen the pixel better.
+    """
+    return (observed / low).clamp(0, 1) * ((1 - observed) / (1 - high)).clamp(0, 1)
+
+
+def spread(cells: Tensor, height: int, width: int) -> Tensor:
+    """A map given by few cells, (B, C, h, w), brought smoothly to (B, C, height, width)."""
+    return F.interpolate(cells, (height, width), mode="bilinear", align_corners=True)
+
+
+def roughness(cells: Tensor) -> Tensor:
+    """The sum of squared differences of neighbouring cells, (B, C, h, w) -> (B,)."""
+    across, down = cells.diff(dim=3), cells.diff(dim=2)
+    return across.square().flatten(1).sum(1) + down.square().flatten(1).sum(1)
