@@ -11,14 +11,20 @@ from gdpkit.views import View
 
 ITERATIONS = 12
 HALVINGS = 4
+MOST = 320
+"""Pixels a side of the grid from which the unknowns of a pointwise degradation are fitted."""
 
 
 def improved(view: View, x: Tensor) -> Unknowns:
     """One Gauss-Newton step of min_u |r(u)|^2 / m + penalty(u), r the residual and m its present mean square.
 
     Dividing by m keeps the image's own error, early in a run, from outweighing the penalty. The step needs no rate and
-    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not.
+    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. Where every
+    value tells by itself, a grid of some of them does.
     """
+    if view.degradation.pointwise:
+        view, thin = view.thinned(MOST)
+        x = thin(x)
     names = list(view.unknowns)
     sizes = [view.unknowns[n].shape for n in names]
     batch = len(x)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gdpkit import fitting, solvers
+from gdpkit import fitting, pointwise, solvers
 from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
@@ -37,6 +37,8 @@ class EnergyObjective:
         self._starts = None if self._distance.convex else self._compared("mse")
         batch, _, height, width = self._views[0].clean_shape
         self.shape = (batch, 3, height, width)
+        self._pointwise = all(view.degradation.pointwise for view in self._views)
+        self._combined: Measured | None = None
         self.device = torch.device(device)
 
     def _compared(self, distance: str) -> list[Misfit]:
@@ -63,7 +65,7 @@ class EnergyObjective:
             return linear
         decomposed = self._system is not None
         if what == "spectral":
-            return decomposed and self._distance.quadratic and not self._losses
+            return (decomposed or self._pointwise) and self._distance.quadratic and not self._losses
         return linear and self._alone and (decomposed or self._whole)
 
     @property
@@ -105,7 +107,7 @@ class EnergyObjective:
         """The minimiser over z of E(z) + |z - x|^2 / sigma^2, the mean of N(x, sigma^2) given the observations.
 
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
-        gradients. Elsewhere Newton steps on the linearised degradations, with the distance's weights (iteratively
+        gradients. For pointwise ones, each value by itself. Elsewhere Newton steps on the linearised degradations, with the distance's weights (iteratively
         reweighted least squares) and the losses' curvature; none of them raises the sum. A degradation may bring its
         own, `prox(image, observed, sigma, noise)`: the mean of N(image, sigma^2) given what was observed with that
         noise, weights being its own as well, or None where it knows no better.
@@ -166,8 +168,15 @@ class EnergyObjective:
         return x + view.pinv(view.image - view.predict(x))
 
     def spectral(self) -> Measured:
-        """The singular system of the one linear observation, and what was observed in it."""
+        """The singular system of the one linear observation, and what was observed in it.
+
+        Of pointwise observations, however many, that of all of them, linearised at what they say together.
+        """
         system, view = self._system, self._views[0]
+        if self._pointwise and system is None and self.supports("spectral"):
+            if self._combined is None:
+                self._combined = pointwise.combined(self._views)
+            return self._combined
         if system is None or not self.supports("spectral"):
             raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
         return Measured(system, system.observe(view.image), view.sigma)
@@ -190,6 +199,7 @@ class EnergyObjective:
 
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""
+        self._combined = None
         for view in self._views:
             if view.unknowns:
                 own = getattr(view.degradation, "fit", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 
 import torch
@@ -44,6 +45,24 @@ class View:
             return mean
         mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
         return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+
+    def inverse(self) -> Tensor:
+        """What a pointwise D says of the clean image, each value by itself."""
+        own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
+        return own(self.image, **self.unknowns)
+
+    def thinned(self, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
+        """The view with at most about `most` pixels a side, and what thins an image likewise; of a pointwise D."""
+        step = max(1, -(-max(self.image.shape[-2:]) // most))
+
+        def thin(image: Tensor) -> Tensor:
+            return image[..., step // 2 :: step, step // 2 :: step]
+
+        few = copy(self)
+        few.image = thin(self.image)
+        few.weight = None if self.weight is None else thin(self.weight)
+        few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
+        return few, thin
 
     def residual(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
         """(y - D(x)) / sigma, not weighted."""

@@ -31,6 +31,13 @@ class Degradation(Component):
     `__call__` goes on beyond [0, 1] then, and what lies beyond explains an observed 0 or 1.
     """
 
+    pointwise: ClassVar[bool] = False
+    """Whether each value of D(x) depends on the same value of x alone, and grows with it.
+
+    Then `inverse(observed, **unknowns)` gives the clean image that every value by itself is explained by, and data
+    steps, of several observations as well, are computed in closed form.
+    """
+
     @property
     def noise_sigma(self) -> float:
         """Deviation of the noise that its measurements carry, in 0..255."""
