@@ -21,7 +21,12 @@ from gdpkit.hookspecs import hookimpl
 from gdpkit.losses.color import ColorConstancy
 from gdpkit.losses.tv import TotalVariation
 from gdpkit.metrics.consistency import Consistency
+from gdpkit.metrics.loe import LightnessOrderError
+from gdpkit.metrics.mef_ssim import MefSSIM
+from gdpkit.metrics.ms_ssim import MultiScaleSSIM
+from gdpkit.metrics.niqe import Niqe
 from gdpkit.metrics.psnr import PSNR
+from gdpkit.metrics.psnr_mu import PsnrMu
 from gdpkit.metrics.ssim import SSIM
 from gdpkit.priors.adm import AdmPrior
 from gdpkit.priors.embedded import EmbeddedPrior
@@ -49,7 +54,7 @@ def gdpkit_losses() -> Sequence[type[QualityLoss]]:
 @hookimpl
 def gdpkit_metrics() -> Sequence[type[Metric]]:
     """The metrics."""
-    return [PSNR, SSIM, Consistency]
+    return [PSNR, SSIM, MultiScaleSSIM, Consistency, LightnessOrderError, MefSSIM, PsnrMu, Niqe]
 
 
 @hookimpl

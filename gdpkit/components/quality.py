@@ -32,6 +32,10 @@ class Metric(Component):
 
     reference: ClassVar[Literal["truth", "input", "exposures", "none"]] = "truth"
     higher_is_better: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+    """Whether it measures scene-linear radiance, which has no upper bound, instead of sRGB-encoded [0, 1]."""
+    degraded: ClassVar[bool] = False
+    """Whether it measures the picture degraded again, D(x), which the caller gives it, instead of the picture."""
 
     def __call__(self, image: Tensor, reference: Tensor | None) -> Tensor:
         """(B, C, H, W) in [0, 1] and what it is compared with -> (B,)."""

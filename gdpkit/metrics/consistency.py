@@ -23,6 +23,7 @@ class Consistency(Metric):
     name = "consistency"
     reference: ClassVar[Literal["truth", "input", "exposures", "none"]] = "input"
     higher_is_better: ClassVar[bool] = False
+    degraded: ClassVar[bool] = True
 
     def __call__(self, image: Tensor, reference: Tensor | None) -> Tensor:
         """D(output), (B, C, h, w) in [0, 1], and the input, of the same shape -> (B,) in 0..255 squared."""
