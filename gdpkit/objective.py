@@ -99,7 +99,15 @@ class EnergyObjective:
         return gradient
 
     def discrepancy(self, x: Tensor) -> Tensor:
-        """The data's part of E over what unit noise is expected to give, (B,): 1 where x fits as the truth does."""
+        """The data's part of E over what unit noise is expected to give, (B,): 1 where x fits as the truth does.
+
+        Of pointwise observations, what they say together: no image could mend how they differ among themselves.
+        """
+        if self._pointwise and self.supports("spectral"):
+            measured = self.spectral()
+            s = measured.system.values
+            excess = (measured.observed - s * x).square().flatten(1).sum(1) / measured.sigma**2
+            return excess / (s > 0).flatten(1).sum(1).clamp_min(1)
         count = sum((view.count() for view in self._views), start=x.new_zeros(len(x)))
         return self._data(x) / (count * self._distance.expected)
 

@@ -17,7 +17,7 @@ from gdpkit.images.exposure import Exposure, comparable
 from gdpkit.images.linear import decode_srgb, encode_srgb
 from gdpkit.images.picture import Picture, from_array, to_array
 from gdpkit.images.reading import load, load_raw, open_picture, raw_balance, read_image, read_linear
-from gdpkit.images.writing import check_writable, is_lossless, save, save_linear, to_png_bytes
+from gdpkit.images.writing import check_writable, is_linear, is_lossless, save, save_linear, to_png_bytes
 
 __all__ = [
     "Exposure",
@@ -27,6 +27,7 @@ __all__ = [
     "decode_srgb",
     "encode_srgb",
     "from_array",
+    "is_linear",
     "is_lossless",
     "load",
     "load_raw",

@@ -20,7 +20,7 @@ RARE = 0.8  # how unlikely such a power is: its logarithm over this, squared, is
 SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRGB, says: shutters are not exact
 FIXED = 3 / 255
 FLOOR = 0.1
-POWERS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 1.15)  # of light by sRGB's curve, that a camera's may give instead
+POWERS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of light by sRGB's curve, that a camera's may give instead
 SAMPLES = 12000
 LEAST = 150
 """Samples that two exposures must share before their pixels tell the ratio."""

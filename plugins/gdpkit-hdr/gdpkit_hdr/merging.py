@@ -1,0 +1,159 @@
+"""From aligned exposures to observations: what each value is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gdpkit_hdr import motion, response
+from gdpkit_hdr.response import Fit
+
+Array = NDArray[np.float32]
+
+FADING, CLIPPED = 0.90, 0.985  # encoded values between which one is trusted less and less; above, it is a bound
+BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
+GUESS = 0.04  # of the encoded range: how well a value is known that every exposure clips, at its bound
+HEADROOM = 2.0  # radiance may be that many times what the shortest exposure records as white
+MARGIN = 5.0  # stops below white at which the longest exposure's radiance meets the straight toe of the tone curve
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One exposure as it is observed: brought to sRGB's curve and to the colour balance of the reference.
+
+    image: (H, W, 3), encoded, 1 where it is clipped.
+    weight: (H, W, 3), of its precision 1 / sigma^2, so that a value of weight w has a noise of sigma / sqrt(w).
+    sigma: in 0..255.
+    gain: its light in units of the reference's.
+    white: the light, per channel, at which it clips: 1 but for the balance of colours.
+    moved: (H, W), where it shows something else than the reference.
+    """
+
+    image: Array
+    weight: Array
+    sigma: float
+    gain: float
+    white: Array
+    moved: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """T of the degradation: radiance 1 stands for `white` times the white of the reference."""
+
+    white: float
+    stops: float
+
+
+def curve(gains: Sequence[float]) -> Curve:
+    """A tone curve that reaches from the brightest thing recorded to the noise of the longest exposure."""
+    white = HEADROOM / min(gains)
+    stops = np.log2(white * max(gains)) + MARGIN
+    return Curve(white, float(np.clip(stops, 8.0, 24.0)))
+
+
+def seen(
+    images: Sequence[Array],
+    valid: Sequence[NDArray[np.bool_]],
+    noise: Sequence[tuple[float, float]],
+    fit: Fit,
+    reference: int,
+) -> list[Seen]:
+    """Exposures from dark to bright, aligned, encoded (H, W, 3), as observations.
+
+    noise: (gain, read) of each, as `gdpkit.estimate.noise_line` gives them, in 0..255.
+    """
+    gains = [float(2 ** (s - fit.stops[reference])) for s in fit.stops]
+    recorded, deviations, alike, clips, whites = [], [], [], [], []
+    for image, (slope, read), balance, gain in zip(images, noise, fit.balance, gains, strict=True):
+        factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
+        clipped = image >= CLIPPED
+        linear = fit.response.light(image) * factor
+        straight = response.encoded(linear)
+        whites.append(factor)
+        deviation = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255 * _slope(fit, image, factor)
+        recorded.append(straight)
+        deviations.append(deviation)
+        alike.append(response.encoded(linear / gain))
+        clips.append(clipped)
+    moving = motion.moved(images, alike, valid, reference)
+    trust = [_trust(image, clip) for image, clip in zip(images, clips, strict=True)]
+    masks = [(known & ~away).astype(np.float32)[..., None] for known, away in zip(valid, moving, strict=True)]
+    trust = [t * m for t, m in zip(trust, masks, strict=True)]
+    trust = _last_resorts(trust, images, clips, deviations, masks)
+    found = []
+    parts = zip(recorded, deviations, trust, gains, whites, moving, strict=True)
+    for image, deviation, share, gain, white, away in parts:
+        precision = share / np.maximum(deviation, 1e-5) ** 2
+        inside = precision[precision > 0]
+        mean = float(inside.mean()) if inside.size else 1e4
+        found.append(Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, white, away))
+    return found
+
+
+def _slope(fit: Fit, image: Array, factor: Array) -> Array:
+    """How much more the value brought to sRGB varies than the recorded one."""
+    step = 1 / 512
+    up = response.encoded(fit.response.light(np.minimum(image + step, 1)) * factor)
+    down = response.encoded(fit.response.light(np.maximum(image - step, 0)) * factor)
+    slope: Array = np.clip((up - down) / (2 * step), 0.2, 5)
+    return slope
+
+
+def _trust(image: Array, clipped: NDArray[np.bool_]) -> Array:
+    """0 where a value is clipped or black, 1 where it is neither.
+
+    A channel that is clipped takes some trust from the others, which cameras mix when they make colours.
+    """
+    top = cv2.dilate(image.max(axis=2), np.ones((3, 3), np.uint8))[..., None]
+    fading = _ramp((CLIPPED - image) / (CLIPPED - FADING)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
+    found: Array = np.where(clipped, 0, fading * _ramp(image / BLACK)).astype(np.float32)
+    return found
+
+
+def _ramp(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    ramp: Array = x * x * (3 - 2 * x)
+    return ramp
+
+
+def _last_resorts(
+    trust: list[Array],
+    images: Sequence[Array],
+    clips: Sequence[NDArray[np.bool_]],
+    deviations: list[Array],
+    masks: Sequence[Array],
+) -> list[Array]:
+    """What no exposure saw well: the darkest that may be asked gives a bound for what is clipped, the brightest the dark.
+
+    A bound counts with a deviation of GUESS, so that the prior may say more.
+    """
+    total = sum(trust, start=np.zeros_like(trust[0]))
+    lost = total < 0.02
+    bright = lost.copy()
+    for share, clip, deviation, mask in zip(trust, clips, deviations, masks, strict=True):
+        here = bright & clip & (mask > 0)
+        share[here] = (np.maximum(deviation, 1e-5)[here] / GUESS) ** 2
+        bright &= ~here
+    dark = bright
+    for k in range(len(trust) - 1, -1, -1):
+        here = dark & (masks[k] > 0) & ~clips[k]
+        trust[k][here] = np.maximum(trust[k][here], 1)
+        dark &= ~here
+    return trust
+
+
+def bound(images: Sequence[Array], seen: Sequence[Seen]) -> Array:
+    """The least light, in units of the reference's white, that the clipped values leave possible, (H, W, 3).
+
+    images: as they were recorded. A clipped value is a surer word than a dark exposure's on the same pixel.
+    """
+    least = np.zeros_like(images[0])
+    for image, one in zip(images, seen, strict=True):
+        here = (image >= CLIPPED) & ~one.moved[..., None]
+        least = np.maximum(least, np.where(here, one.white / one.gain, 0)).astype(np.float32)
+    return least
