@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit import solvers
 from gdpkit.components import Unknowns
@@ -11,19 +12,21 @@ from gdpkit.views import View
 
 ITERATIONS = 12
 HALVINGS = 4
-MOST = 320
-"""Pixels a side of the grid from which the unknowns of a pointwise degradation are fitted."""
+BLOCK, MOST = 4, 80
+"""Pixels a side of a block, and blocks a side, from which the unknowns of a pointwise degradation are fitted."""
 
 
 def improved(view: View, x: Tensor) -> Unknowns:
     """One Gauss-Newton step of min_u |r(u)|^2 / m + penalty(u), r the residual and m its present mean square.
 
     Dividing by m keeps the image's own error, early in a run, from outweighing the penalty. The step needs no rate and
-    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. Where every
-    value tells by itself, a grid of some of them does.
+    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. Of a
+    pointwise degradation the residual is that of means of small blocks, some of them: an x that is noisy itself would
+    otherwise make every slope look smaller.
     """
-    if view.degradation.pointwise:
-        view, thin = view.thinned(MOST)
+    blocks = view.degradation.pointwise
+    if blocks:
+        view, thin = view.thinned(BLOCK, MOST)
         x = thin(x)
     names = list(view.unknowns)
     sizes = [view.unknowns[n].shape for n in names]
@@ -38,7 +41,11 @@ def improved(view: View, x: Tensor) -> Unknowns:
 
     def residual(u: Tensor) -> Tensor:
         r = view.residual(x, named(u))
-        return (r if root is None else r * root).flatten(1) / scale
+        if blocks:
+            r = _of_blocks(r, view.weight)
+        elif root is not None:
+            r = r * root
+        return r.flatten(1) / scale
 
     def penalty(u: Tensor) -> Tensor:
         value = view.degradation.penalty(**named(u))
@@ -55,3 +62,12 @@ def improved(view: View, x: Tensor) -> Unknowns:
     return named(
         solvers.backtracked(lambda u: residual(u).square().sum(1) + penalty(u), start, step, halvings=HALVINGS)
     )
+
+
+def _of_blocks(residual: Tensor, weight: Tensor | None) -> Tensor:
+    """The weighted means of blocks, in units of their noise: sum w r / sqrt(sum w)."""
+    if weight is None:
+        weight = torch.ones_like(residual)
+    total = F.avg_pool2d(weight * residual, BLOCK, ceil_mode=True, divisor_override=1)
+    weights = F.avg_pool2d(weight, BLOCK, ceil_mode=True, divisor_override=1)
+    return total / weights.clamp_min(1e-6).sqrt()

@@ -18,6 +18,7 @@ CG_ITERATIONS = 100
 CG_TOLERANCE = 1e-4  # at 1e-3 what only a weak observation sees, beside a strong one, is 0.1 off
 NEWTON_STEPS = 3
 HALVINGS = 4
+SETTLED = 1e-4  # unknowns that move less stand still
 
 
 class EnergyObjective:
@@ -39,6 +40,7 @@ class EnergyObjective:
         self.shape = (batch, 3, height, width)
         self._pointwise = all(view.degradation.pointwise for view in self._views)
         self._combined: Measured | None = None
+        self._settled = False
         self.device = torch.device(device)
 
     def _compared(self, distance: str) -> list[Misfit]:
@@ -206,12 +208,32 @@ class EnergyObjective:
         return f"{name} has no singular system"
 
     def fit(self, x: Tensor) -> None:
-        """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""
+        """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
+
+        Of several pointwise observations each is fitted to what the others say, until nothing moves any more.
+        """
+        if self._pointwise and not self._alone and self.supports("spectral"):
+            self._fit_together()
+            return
         self._combined = None
         for view in self._views:
             if view.unknowns:
                 own = getattr(view.degradation, "fit", None)
                 view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
+
+    def _fit_together(self) -> None:
+        if self._settled:
+            return
+        measured = self.spectral()
+        mean = measured.observed / measured.system.values.clamp_min(1e-15)
+        largest = 0.0
+        for view, (weighed, told) in zip(self._views, pointwise.told_by_others(self._views, mean), strict=True):
+            if view.unknowns:
+                before = view.unknowns
+                view.move(fitting.improved(weighed, told))
+                largest = max(largest, *(float((view.unknowns[n] - u).abs().max()) for n, u in before.items()))
+        self._combined = None
+        self._settled = largest < SETTLED
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""

@@ -32,6 +32,25 @@ def combined(views: Sequence[View]) -> Measured:
     return Measured(system, root * mean, 1.0)
 
 
+def told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:
+    """For each of several observations what the others say of the clean image, and a view that weighs by it.
+
+    Where the others see nothing the weight is 0: there the image follows the observation itself, and an unknown fitted to
+    it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
+    difference of two measurements.
+    """
+    seen = [_seen(view, mean, None) for view in views]
+    total = sum((p for _, p in seen), start=torch.zeros_like(mean))
+    weighted = sum((says * p for says, p in seen), start=torch.zeros_like(mean))
+    found = []
+    for view, (says, own) in zip(views, seen, strict=True):
+        others = (total - own).clamp_min(0)
+        told = torch.where(others > 1e-6 * total, (weighted - own * says) / others.clamp_min(1e-30), mean)
+        share = torch.where(others > 1e-6 * total, others / total.clamp_min(1e-30), 0)
+        found.append((view.weighed(share), told))
+    return found
+
+
 def _seen(view: View, at: Tensor, says: Tensor | None) -> tuple[Tensor, Tensor]:
     """What an observation says of the clean image, linearised at `at`, and its precision."""
     predicted, slope = slopes(view, at)

@@ -51,18 +51,27 @@ class View:
         own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
         return own(self.image, **self.unknowns)
 
-    def thinned(self, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
-        """The view with at most about `most` pixels a side, and what thins an image likewise; of a pointwise D."""
-        step = max(1, -(-max(self.image.shape[-2:]) // most))
+    def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
+        """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.
+
+        Only of a pointwise D, as neighbours are lost.
+        """
+        rows, columns = (_blocks(side, block, most) for side in self.image.shape[-2:])
 
         def thin(image: Tensor) -> Tensor:
-            return image[..., step // 2 :: step, step // 2 :: step]
+            return image[..., rows, :][..., columns]
 
         few = copy(self)
         few.image = thin(self.image)
         few.weight = None if self.weight is None else thin(self.weight)
         few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
         return few, thin
+
+    def weighed(self, share: Tensor) -> View:
+        """The view with its weights multiplied by these."""
+        other = copy(self)
+        other.weight = share if self.weight is None else self.weight * share
+        return other
 
     def residual(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
         """(y - D(x)) / sigma, not weighted."""
@@ -123,3 +132,10 @@ class View:
         self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
         self._linear = None
         self._decomposed = False
+
+
+def _blocks(side: int, block: int, most: int) -> Tensor:
+    """The pixels of at most `most` blocks spread evenly over a side."""
+    count = max(1, min(side // block, most))
+    starts = torch.linspace(0, max(0, side - block), count).round().long()
+    return (starts[:, None] + torch.arange(min(block, side))).flatten()

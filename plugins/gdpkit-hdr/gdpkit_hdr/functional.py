@@ -18,6 +18,9 @@ from gdpkit_hdr.bracket import Bracket, BracketProblem
 
 Array = NDArray[np.float32]
 
+STRAY = 1e-3
+"""How much M may differ from cell to cell, in the light of white: exposures of one scene have like stray light."""
+
 
 def problem(sources: Sequence[Any], times: Sequence[float], align: bool, half: bool) -> BracketProblem:
     """One observation for each exposure; f of the reference is 1, and the others' are fitted from the guess on."""
@@ -28,7 +31,7 @@ def problem(sources: Sequence[Any], times: Sequence[float], align: bool, half: b
         if k == made.reference:  # its f is the unit of the others
             model = Expose(gain=made.curve.white, map="none", **curve)
         else:
-            model = Expose(start=made.curve.white * one.gain, map="smooth", **curve)
+            model = Expose(start=made.curve.white * one.gain, map="smooth", smoothness=STRAY, **curve)
         observations.append(Observation(_tensor(one.image), model, max(one.sigma, 1e-3), _tensor(one.weight)))
     picture = replace(frame.picture, notes=(*frame.picture.notes, *notes))
     return BracketProblem(tuple(observations), source=picture, bracket=made)
@@ -38,7 +41,7 @@ def radiance(result: Result) -> Tensor:
     """(B, 3, H, W) linear light in units of the reference's white, no less than clipped values say."""
     made = _bracket(result)
     light = made.curve.white * exposure.to_radiance(result.image, "log", made.curve.stops).clamp_min(0)
-    return torch.maximum(light, _tensor(merging.bound(made.images, made.seen)).to(light))
+    return torch.maximum(light, _tensor(merging.bound(made.seen)).to(light))
 
 
 def toned(light: Tensor, result: Result, how: str, target: float | None) -> Tensor:

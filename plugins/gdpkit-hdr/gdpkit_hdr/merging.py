@@ -14,8 +14,10 @@ from gdpkit_hdr.response import Fit
 
 Array = NDArray[np.float32]
 
-FADING, CLIPPED = 0.90, 0.985  # encoded values between which one is trusted less and less; above, it is a bound
+FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
+"""Encoded values: from the first one is trusted less and less, above the others it is a bound."""
 BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
+AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
 GUESS = 0.04  # of the encoded range: how well a value is known that every exposure clips, at its bound
 HEADROOM = 2.0  # radiance may be that many times what the shortest exposure records as white
 MARGIN = 5.0  # stops below white at which the longest exposure's radiance meets the straight toe of the tone curve
@@ -29,6 +31,7 @@ class Seen:
     weight: (H, W, 3), of its precision 1 / sigma^2, so that a value of weight w has a noise of sigma / sqrt(w).
     sigma: in 0..255.
     gain: its light in units of the reference's.
+    clipped: (H, W, 3), where its values are bounds.
     white: the light, per channel, at which it clips: 1 but for the balance of colours.
     moved: (H, W), where it shows something else than the reference.
     """
@@ -37,6 +40,7 @@ class Seen:
     weight: Array
     sigma: float
     gain: float
+    clipped: NDArray[np.bool_]
     white: Array
     moved: NDArray[np.bool_]
 
@@ -68,30 +72,33 @@ def seen(
     noise: (gain, read) of each, as `gdpkit.estimate.noise_line` gives them, in 0..255.
     """
     gains = [float(2 ** (s - fit.stops[reference])) for s in fit.stops]
-    recorded, deviations, alike, clips, whites = [], [], [], [], []
+    recorded, deviations, alike, clips, whites, trust = [], [], [], [], [], []
     for image, (slope, read), balance, gain in zip(images, noise, fit.balance, gains, strict=True):
         factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
-        clipped = image >= CLIPPED
+        sigma = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255
+        level = cv2.GaussianBlur(image, (0, 0), AROUND)
+        clipped = (image >= FULL) | ((level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma))
         linear = fit.response.light(image) * factor
         straight = response.encoded(linear)
         whites.append(factor)
-        deviation = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255 * _slope(fit, image, factor)
+        deviation = sigma * _slope(fit, image, factor)
+        straight[clipped] = 1
         recorded.append(straight)
         deviations.append(deviation)
+        trust.append(_trust(level, sigma, clipped))
         alike.append(response.encoded(linear / gain))
         clips.append(clipped)
     moving = motion.moved(images, alike, valid, reference)
-    trust = [_trust(image, clip) for image, clip in zip(images, clips, strict=True)]
     masks = [(known & ~away).astype(np.float32)[..., None] for known, away in zip(valid, moving, strict=True)]
     trust = [t * m for t, m in zip(trust, masks, strict=True)]
     trust = _last_resorts(trust, images, clips, deviations, masks)
     found = []
-    parts = zip(recorded, deviations, trust, gains, whites, moving, strict=True)
-    for image, deviation, share, gain, white, away in parts:
+    parts = zip(recorded, deviations, trust, gains, clips, whites, moving, strict=True)
+    for image, deviation, share, gain, clipped, white, away in parts:
         precision = share / np.maximum(deviation, 1e-5) ** 2
         inside = precision[precision > 0]
         mean = float(inside.mean()) if inside.size else 1e4
-        found.append(Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, white, away))
+        found.append(Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, clipped, white, away))
     return found
 
 
@@ -104,14 +111,16 @@ def _slope(fit: Fit, image: Array, factor: Array) -> Array:
     return slope
 
 
-def _trust(image: Array, clipped: NDArray[np.bool_]) -> Array:
+def _trust(level: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
     """0 where a value is clipped or black, 1 where it is neither.
 
-    A channel that is clipped takes some trust from the others, which cameras mix when they make colours.
+    Told from the level around: a noisy value's own would favour values whose noise went one way. A channel that is
+    clipped takes some trust from the others, which cameras mix when they make colours.
     """
-    top = cv2.dilate(image.max(axis=2), np.ones((3, 3), np.uint8))[..., None]
-    fading = _ramp((CLIPPED - image) / (CLIPPED - FADING)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
-    found: Array = np.where(clipped, 0, fading * _ramp(image / BLACK)).astype(np.float32)
+    top = cv2.dilate(level.max(axis=2), np.ones((3, 3), np.uint8))[..., None]
+    white = np.maximum(CLIPPED - 2 * sigma, 0.5)
+    fading = _ramp((white - level) / (white - FADING + 2 * sigma)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
+    found: Array = np.where(clipped, 0, fading * _ramp(level / np.maximum(BLACK, 3 * sigma))).astype(np.float32)
     return found
 
 
@@ -147,13 +156,13 @@ def _last_resorts(
     return trust
 
 
-def bound(images: Sequence[Array], seen: Sequence[Seen]) -> Array:
+def bound(seen: Sequence[Seen]) -> Array:
     """The least light, in units of the reference's white, that the clipped values leave possible, (H, W, 3).
 
-    images: as they were recorded. A clipped value is a surer word than a dark exposure's on the same pixel.
+    A clipped value is a surer word than a dark exposure's on the same pixel.
     """
-    least = np.zeros_like(images[0])
-    for image, one in zip(images, seen, strict=True):
-        here = (image >= CLIPPED) & ~one.moved[..., None]
+    least = np.zeros_like(seen[0].image)
+    for one in seen:
+        here = one.clipped & ~one.moved[..., None]
         least = np.maximum(least, np.where(here, one.white / one.gain, 0)).astype(np.float32)
     return least

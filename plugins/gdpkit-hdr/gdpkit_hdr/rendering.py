@@ -46,7 +46,8 @@ def exposures(radiance: Array, bracket: Bracket) -> list[Array]:
         for share in np.linspace(0, 1, count + 2)[1:-1]:
             balance = (1 - share) * bracket.fit.balance[k - 1] + share * bracket.fit.balance[k]
             image = _recorded(radiance, bracket, first ** (1 - share) * second**share, balance)
-            found.append((image + (1 - share) * smooth[k - 1] + share * smooth[k]).clip(0, 1))
+            between = image + (1 - share) * smooth[k - 1] + share * smooth[k]
+            found.append(between.clip(0, 1).astype(np.float32))
         found.append(made[k])
     return found
 

@@ -20,6 +20,7 @@ RARE = 0.8  # how unlikely such a power is: its logarithm over this, squared, is
 SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRGB, says: shutters are not exact
 FIXED = 3 / 255
 FLOOR = 0.1
+WORTH = 0.85  # a bent curve must bring exposures that much nearer to each other than sRGB's does
 POWERS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of light by sRGB's curve, that a camera's may give instead
 SAMPLES = 12000
 LEAST = 150
@@ -109,10 +110,11 @@ def samples(images: Sequence[Array], valid: Sequence[NDArray[np.bool_]]) -> tupl
     size = (max(1, width // cell), max(1, height // cell))
     means, inside = [], []
     for image, known in zip(images, valid, strict=True):
-        light = cv2.resize(decoded(image), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
+        # The mean of encoded values, not of light: the curve would make noise look like light in the dark.
+        mean = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
         good = ((image > DARK / 3) & (image < WHITE + 0.02) & known[..., None]).astype(np.float32)
         whole = cv2.resize(good, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
-        means.append(encoded(light).reshape(-1, 3))
+        means.append(mean.reshape(-1, 3))
         inside.append((whole > 0.999).reshape(-1, 3))
     order = np.random.default_rng(0).permutation(len(means[0]))[:SAMPLES]
     return np.stack(means)[:, order].astype(np.float64), np.stack(inside)[:, order]
@@ -165,6 +167,9 @@ def fit(
         # A smaller range makes every distance smaller, so it is the distance in proportion that tells.
         found.append((solved[3] / power * math.exp(math.log(power) ** 2 / RARE**2), solved))
     bends, logs, balance, spread = min(found, key=lambda pair: pair[0])[1]
+    straight = _solve(rows, plain if stops is None else gauge, hold, noise, bent=False)
+    if spread > WORTH * straight[3]:
+        bends, logs, balance, spread = straight
     return Fit(Response(bends), logs / np.log(2), plain / np.log(2), balance, seen, spread)
 
 
