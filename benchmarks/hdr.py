@@ -30,6 +30,7 @@ from gdpkit.metrics.psnr_mu import PsnrMu
 Array = NDArray[np.float32]
 STOPS = (-2, 0, 2)
 LEVEL = 0.2
+FALLING = (True, False)
 
 
 def encoded(light: Array) -> Array:
@@ -107,7 +108,7 @@ def ratios(result: gdpkit.Restoration) -> list[float]:
 
 def synthetic(path: Path, args: argparse.Namespace) -> None:
     truth = cut(path, args.half)
-    for falling in (True, False):
+    for falling in FALLING:
         exposures = exposed(truth, falling)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

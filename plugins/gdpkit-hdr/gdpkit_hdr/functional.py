@@ -18,7 +18,7 @@ from gdpkit_hdr.bracket import Bracket, BracketProblem
 
 Array = NDArray[np.float32]
 
-STRAY = 1e-3
+STRAY = 2e-5
 """How much M may differ from cell to cell, in the light of white: exposures of one scene have like stray light."""
 
 

@@ -16,6 +16,7 @@ Array = NDArray[np.float32]
 
 FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
 """Encoded values: from the first one is trusted less and less, above the others it is a bound."""
+QUIET = 0.006
 BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
 AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
 GUESS = 0.04  # of the encoded range: how well a value is known that every exposure clips, at its bound
@@ -31,6 +32,7 @@ class Seen:
     weight: (H, W, 3), of its precision 1 / sigma^2, so that a value of weight w has a noise of sigma / sqrt(w).
     sigma: in 0..255.
     gain: its light in units of the reference's.
+    noise: near white, in 0..255.
     clipped: (H, W, 3), where its values are bounds.
     white: the light, per channel, at which it clips: 1 but for the balance of colours.
     moved: (H, W), where it shows something else than the reference.
@@ -40,6 +42,7 @@ class Seen:
     weight: Array
     sigma: float
     gain: float
+    noise: float
     clipped: NDArray[np.bool_]
     white: Array
     moved: NDArray[np.bool_]
@@ -77,7 +80,9 @@ def seen(
         factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
         sigma = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255
         level = cv2.GaussianBlur(image, (0, 0), AROUND)
-        clipped = (image >= FULL) | ((level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma))
+        # A highlight may be smaller than what noise is averaged over; where there is little noise a value tells alone.
+        clipped = (image >= FULL) & (sigma < QUIET)
+        clipped |= (level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma)
         linear = fit.response.light(image) * factor
         straight = response.encoded(linear)
         whites.append(factor)
@@ -94,11 +99,12 @@ def seen(
     trust = _last_resorts(trust, images, clips, deviations, masks)
     found = []
     parts = zip(recorded, deviations, trust, gains, clips, whites, moving, strict=True)
-    for image, deviation, share, gain, clipped, white, away in parts:
+    for (image, deviation, share, gain, clipped, white, away), (slope, read) in zip(parts, noise, strict=True):
+        bright = float(np.hypot(read, np.sqrt(255 * slope)))
         precision = share / np.maximum(deviation, 1e-5) ** 2
         inside = precision[precision > 0]
         mean = float(inside.mean()) if inside.size else 1e4
-        found.append(Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, clipped, white, away))
+        found.append(Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, bright, clipped, white, away))
     return found
 
 
@@ -164,5 +170,6 @@ def bound(seen: Sequence[Seen]) -> Array:
     least = np.zeros_like(seen[0].image)
     for one in seen:
         here = one.clipped & ~one.moved[..., None]
-        least = np.maximum(least, np.where(here, one.white / one.gain, 0)).astype(np.float32)
+        sure = float(response.decoded(np.array([max(0.5, 1 - 2 * one.noise / 255)]))[0])
+        least = np.maximum(least, np.where(here, sure * one.white / one.gain, 0)).astype(np.float32)
     return least

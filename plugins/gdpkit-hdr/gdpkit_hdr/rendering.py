@@ -12,10 +12,11 @@ from gdpkit_hdr.bracket import Bracket
 
 Array = NDArray[np.float32]
 
-GAP = 3.2  # stops between two exposures, above which others are made between
+GAPS = (3.2, 5.0)
+"""Stops between two exposures for which others are made between; of those farther apart neither sees what is between."""
 STEP = 2.0
 SMOOTH = 6.0  # pixels; what a camera does to colours is smoother than noise
-FINE = 1.0  # of 0..255: noise below this is left in fine detail
+FINE = 3.5  # of 0..255: noise far below this is left in fine detail
 LIFT = 4.0  # one exposure alone is fused with itself this much brighter
 
 
@@ -42,7 +43,7 @@ def exposures(radiance: Array, bracket: Bracket) -> list[Array]:
     for k in range(1, len(made)):
         first, second = bracket.seen[k - 1].gain, bracket.seen[k].gain
         gap = math.log2(max(second / first, 1e-6))
-        count = math.ceil(gap / STEP - 0.25) - 1 if gap > GAP else 0
+        count = math.ceil(gap / STEP - 0.25) - 1 if GAPS[0] < gap < GAPS[1] else 0
         for share in np.linspace(0, 1, count + 2)[1:-1]:
             balance = (1 - share) * bracket.fit.balance[k - 1] + share * bracket.fit.balance[k]
             image = _recorded(radiance, bracket, first ** (1 - share) * second**share, balance)
@@ -68,7 +69,7 @@ def _remainder(image: Array, bracket: Bracket, k: int) -> tuple[Array, Array]:
     low *= _soft(near)
     gain, read = bracket.noise[k]
     variance = np.maximum(gain * 255 * image, 0) + read**2
-    share = FINE**2 / (FINE**2 + variance)
+    share = FINE**4 / (FINE**4 + variance**2)
     fade = cv2.GaussianBlur(known, (0, 0), 2.0).reshape(known.shape) * known
     return low.astype(np.float32), (low + (rest - low * known) * share * fade).astype(np.float32)
 
