@@ -16,10 +16,9 @@ Array = NDArray[np.float32]
 
 FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
 """Encoded values: from the first one is trusted less and less, above the others it is a bound."""
-QUIET = 0.006
 BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
 AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
-GUESS = 0.04  # of the encoded range: how well a value is known that every exposure clips, at its bound
+GUESS = 0.15  # of the encoded range: how well a value is known that every exposure clips, at its bound
 HEADROOM = 2.0  # radiance may be that many times what the shortest exposure records as white
 MARGIN = 5.0  # stops below white at which the longest exposure's radiance meets the straight toe of the tone curve
 
@@ -80,9 +79,7 @@ def seen(
         factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
         sigma = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255
         level = cv2.GaussianBlur(image, (0, 0), AROUND)
-        # A highlight may be smaller than what noise is averaged over; where there is little noise a value tells alone.
-        clipped = (image >= FULL) & (sigma < QUIET)
-        clipped |= (level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma)
+        clipped = (image >= FULL) | ((level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma))
         linear = fit.response.light(image) * factor
         straight = response.encoded(linear)
         whites.append(factor)
@@ -96,7 +93,7 @@ def seen(
     moving = motion.moved(images, alike, valid, reference)
     masks = [(known & ~away).astype(np.float32)[..., None] for known, away in zip(valid, moving, strict=True)]
     trust = [t * m for t, m in zip(trust, masks, strict=True)]
-    trust = _last_resorts(trust, images, clips, deviations, masks)
+    trust = _last_resorts(trust, clips, deviations, masks)
     found = []
     parts = zip(recorded, deviations, trust, gains, clips, whites, moving, strict=True)
     for (image, deviation, share, gain, clipped, white, away), (slope, read) in zip(parts, noise, strict=True):
@@ -138,27 +135,23 @@ def _ramp(x: Array) -> Array:
 
 def _last_resorts(
     trust: list[Array],
-    images: Sequence[Array],
     clips: Sequence[NDArray[np.bool_]],
     deviations: list[Array],
     masks: Sequence[Array],
 ) -> list[Array]:
-    """What no exposure saw well: the darkest that may be asked gives a bound for what is clipped, the brightest the dark.
+    """What no exposure saw well is told by the brightest that is not clipped there, of those that may be asked.
 
-    A bound counts with a deviation of GUESS, so that the prior may say more.
+    Where all are clipped the darkest gives a bound, which counts with a deviation of GUESS: the prior may say more.
     """
-    total = sum(trust, start=np.zeros_like(trust[0]))
-    lost = total < 0.02
-    bright = lost.copy()
-    for share, clip, deviation, mask in zip(trust, clips, deviations, masks, strict=True):
-        here = bright & clip & (mask > 0)
-        share[here] = (np.maximum(deviation, 1e-5)[here] / GUESS) ** 2
-        bright &= ~here
-    dark = bright
+    lost = sum(trust, start=np.zeros_like(trust[0])) < 0.02
     for k in range(len(trust) - 1, -1, -1):
-        here = dark & (masks[k] > 0) & ~clips[k]
-        trust[k][here] = np.maximum(trust[k][here], 1)
-        dark &= ~here
+        here = lost & (masks[k] > 0) & ~clips[k]
+        trust[k][here] = 1
+        lost &= ~here
+    for k in range(len(trust)):
+        here = lost & (masks[k] > 0)
+        trust[k][here] = (np.maximum(deviations[k], 1e-5)[here] / GUESS) ** 2
+        lost &= ~here
     return trust
 
 

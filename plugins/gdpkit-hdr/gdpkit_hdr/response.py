@@ -22,10 +22,10 @@ FIXED = 3 / 255
 FLOOR = 0.1
 WORTH = 0.85  # a bent curve must bring exposures that much nearer to each other than sRGB's does
 POWERS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of light by sRGB's curve, that a camera's may give instead
-SAMPLES = 12000
+SAMPLES = 5000
 LEAST = 150
 """Samples that two exposures must share before their pixels tell the ratio."""
-ROUNDS = 12
+ROUNDS = 8
 CELL = 4  # pixels a side whose mean is one sample: noise and a remaining shift matter less
 
 
