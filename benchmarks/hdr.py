@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ from gdpkit import images
 from gdpkit.metrics.mef_ssim import MefSSIM
 from gdpkit.metrics.psnr_mu import PsnrMu
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 STOPS = (-2, 0, 2)
 LEVEL = 0.2
 FALLING = (True, False)
@@ -135,7 +136,9 @@ def synthetic(path: Path, args: argparse.Namespace) -> None:
 
 def real(folder: Path, args: argparse.Namespace) -> None:
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png", ".tif"))
-    times = tuple(float(t) for t in (folder / "times.txt").read_text().split()) if (folder / "times.txt").exists() else ()
+    times = (
+        tuple(float(t) for t in (folder / "times.txt").read_text().split()) if (folder / "times.txt").exists() else ()
+    )
     result = gdpkit.restore("hdr", exposures=tuple(files), times=times, steps=args.steps, device="cpu")
     aligned = list(result._problem.bracket.images)  # type: ignore[attr-defined]
     stack = [np.round(255 * e).astype(np.uint8) for e in aligned]
@@ -143,7 +146,9 @@ def real(folder: Path, args: argparse.Namespace) -> None:
     exposures = torch.cat([tensor(e) for e in aligned])[None]
     ours, theirs = (float(MefSSIM()(tensor(p), exposures)) for p in (result.image, mertens))
     width, height = result.record["size"]
-    print(f"{folder.name:28} {width:5}x{height:<5} {theirs:9.4f} {ours:9.4f} {ours - theirs:+9.4f}  {result.record['seconds']:6.1f}")
+    print(
+        f"{folder.name:28} {width:5}x{height:<5} {theirs:9.4f} {ours:9.4f} {ours - theirs:+9.4f}  {result.record['seconds']:6.1f}"
+    )
     for note in result.notes:
         print(f"    {note}")
     if args.pictures:

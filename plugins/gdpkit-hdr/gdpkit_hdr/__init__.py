@@ -72,5 +72,3 @@ class Hdr(Task):
 def gdpkit_tasks() -> Sequence[type[Task]]:
     """The one task."""
     return [Hdr]
-
-

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 COARSE = 96  # least side in pixels of the coarsest level
 FARTHEST, MOST_TURNED = 0.2, 10.0  # of the longer side, and degrees: more is no handheld bracket
@@ -93,9 +94,7 @@ def _between(reference: Array, moving: Array) -> NDArray[np.float32] | None:
     return _refined(reference, moving, None)
 
 
-def _refined(
-    reference: Array, moving: Array, start: NDArray[np.float32] | None
-) -> NDArray[np.float32] | None:
+def _refined(reference: Array, moving: Array, start: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
     height, width = reference.shape
     levels = max(0, int(math.log2(max(1, min(height, width) / COARSE))))
     warp = np.eye(2, 3, dtype=np.float32) if start is None else start.copy()

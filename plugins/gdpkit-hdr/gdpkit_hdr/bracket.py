@@ -17,7 +17,7 @@ from gdpkit_hdr.merging import Curve, Seen
 from gdpkit_hdr.reading import Frame
 from gdpkit_hdr.response import Fit, Response
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 POWER = (0.5, 1.7)  # how much farther apart pixels may be by sRGB's curve than the times say: cameras add contrast
 OFF = 0.75  # stops by which a step may differ, or this share of it
@@ -48,7 +48,9 @@ class BracketProblem(Problem):
     bracket: Bracket | None = None
 
 
-def prepare(sources: Sequence[Any], times: Sequence[float], align: bool, half: bool) -> tuple[Bracket, Frame, list[str]]:
+def prepare(
+    sources: Sequence[Any], times: Sequence[float], align: bool, half: bool
+) -> tuple[Bracket, Frame, list[str]]:
     """The bracket, the frame whose size and place the output has, and sentences about what was assumed."""
     frames, notes = reading.read(sources, times, half)
     order = response.order([f.encoded for f in frames])
@@ -66,7 +68,9 @@ def prepare(sources: Sequence[Any], times: Sequence[float], align: bool, half: b
     seen = merging.seen(pixels, valid, noise, fit, reference)
     share = max(float(s.moved.mean()) for s in seen)
     if share > 0.002:
-        notes.append(f"something moved (up to {share:.0%} of the picture): {frames[reference].name} alone is followed there")
+        notes.append(
+            f"something moved (up to {share:.0%} of the picture): {frames[reference].name} alone is followed there"
+        )
     curve = merging.curve([s.gain for s in seen])
     made = Bracket(tuple(pixels), tuple(valid), tuple(noise), fit, reference, tuple(seen), curve)
     return made, frames[reference], notes

@@ -16,7 +16,7 @@ from gdpkit.degradations.expose import Expose
 from gdpkit_hdr import bracket, merging, rendering, tone
 from gdpkit_hdr.bracket import Bracket, BracketProblem
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 STRAY = 2e-5
 """How much M may differ from cell to cell, in the light of white: exposures of one scene have like stray light."""

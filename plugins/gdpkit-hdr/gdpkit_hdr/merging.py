@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from gdpkit_hdr import motion, response
 from gdpkit_hdr.response import Fit
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
 """Encoded values: from the first one is trusted less and less, above the others it is a bound."""
@@ -101,7 +102,9 @@ def seen(
         precision = share / np.maximum(deviation, 1e-5) ** 2
         inside = precision[precision > 0]
         mean = float(inside.mean()) if inside.size else 1e4
-        found.append(Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, bright, clipped, white, away))
+        found.append(
+            Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, bright, clipped, white, away)
+        )
     return found
 
 

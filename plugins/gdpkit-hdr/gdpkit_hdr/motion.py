@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 SURE, LIKELY = 2.0, 1.0
@@ -26,9 +27,7 @@ GROWN = 1 / 200  # of the longer side, by which a place grows: the edge of a thi
 BEYOND = 0.1  # of the encoded range, by which a bound must be broken
 
 
-def moved(
-    images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask], reference: int
-) -> list[Mask]:
+def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask], reference: int) -> list[Mask]:
     """Where each exposure shows something else than the reference, (H, W); nowhere for the reference itself.
 
     One exposure tells what the other should be: by a polynomial of its three channels, fitted to the picture so that
@@ -106,7 +105,18 @@ def _powers(image: Array) -> Array:
     r, g, b = image[..., 0], image[..., 1], image[..., 2]
     first = [r, g, b]
     second = [r * r, g * g, b * b, r * g, r * b, g * b]
-    third = [r * r * r, g * g * g, b * b * b, r * r * g, r * r * b, g * g * r, g * g * b, b * b * r, b * b * g, r * g * b]
+    third = [
+        r * r * r,
+        g * g * g,
+        b * b * b,
+        r * r * g,
+        r * r * b,
+        g * g * r,
+        g * g * b,
+        b * b * r,
+        b * b * g,
+        r * g * b,
+    ]
     return np.stack([one, *first, *second, *third], axis=2)
 
 
@@ -127,9 +137,7 @@ def _usual(residual: Array, level: Array) -> Array:
     """How far most pixels are from the rule, for each of LEVELS brightnesses."""
     place = (level * (LEVELS - 1)).round().astype(int)
     everywhere = float(np.median(residual))
-    found = [
-        float(np.median(residual[place == n])) if (place == n).sum() > 50 else everywhere for n in range(LEVELS)
-    ]
+    found = [float(np.median(residual[place == n])) if (place == n).sum() > 50 else everywhere for n in range(LEVELS)]
     return np.maximum(LEAST_USUAL, USUAL * 1.48 * np.array(found)).astype(np.float32)
 
 
@@ -140,7 +148,9 @@ def _broken(reference: Array, image: Array, alike: Array) -> Array:
     unclipped = image.max(axis=2) < WHITE
     darker = np.where(white & unclipped, WHITE - BEYOND - alike.max(axis=2), 0)
     brighter = np.where(black, alike.min(axis=2) - BEYOND, 0)
-    score: Array = (cv2.GaussianBlur(np.maximum(darker, brighter).clip(0), (0, 0), BLUR) / LEAST_USUAL).astype(np.float32)
+    score: Array = (cv2.GaussianBlur(np.maximum(darker, brighter).clip(0), (0, 0), BLUR) / LEAST_USUAL).astype(
+        np.float32
+    )
     return score
 
 

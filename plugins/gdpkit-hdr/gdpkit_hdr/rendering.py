@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from gdpkit_hdr.bracket import Bracket
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 GAPS = (3.2, 5.0)
 """Stops between two exposures for which others are made between; of those farther apart neither sees what is between."""

@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 DARK, WHITE = 0.03, 0.95  # encoded values between which one exposure is compared with another
 BENDS = 5
 STIFF = 0.3  # how readily the response leaves sRGB's: deviation of a coefficient, in the logarithm of light
-RARE = 0.8  # how unlikely such a power is: its logarithm over this, squared, is a loss
+RARE = 0.6  # how unlikely such a power is: its logarithm over this, squared, is a loss
 SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRGB, says: shutters are not exact
 FIXED = 3 / 255
 FLOOR = 0.1
@@ -103,7 +104,9 @@ class Fit:
     spread: float
 
 
-def samples(images: Sequence[Array], valid: Sequence[NDArray[np.bool_]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def samples(
+    images: Sequence[Array], valid: Sequence[NDArray[np.bool_]]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Means of small cells of every exposure, (K, N, 3), and where a cell is wholly inside the range, (K, N, 3)."""
     height, width = images[0].shape[:2]
     cell = CELL if min(height, width) >= 64 * CELL else max(1, min(height, width) // 64)
@@ -166,15 +169,15 @@ def fit(
         solved = _solve(rows, power * gauge, hold, noise, bent=True)
         # A smaller range makes every distance smaller, so it is the distance in proportion that tells.
         found.append((solved[3] / power * math.exp(math.log(power) ** 2 / RARE**2), solved))
-    bends, logs, balance, spread = min(found, key=lambda pair: pair[0])[1]
+    least, (bends, logs, balance, spread) = min(found, key=lambda pair: pair[0])
     straight = _solve(rows, plain if stops is None else gauge, hold, noise, bent=False)
-    if spread > WORTH * straight[3]:
+    if least > WORTH * straight[3]:
         bends, logs, balance, spread = straight
     return Fit(Response(bends), logs / np.log(2), plain / np.log(2), balance, seen, spread)
 
 
 def _fixed(z: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Cells that are the same in all of three or more exposures, (N,): a frame around the picture, or a letter in it."""
+    """Cells that are the same in all of three or more exposures, (N,): a frame around the picture, or letters."""
     if len(z) < 3:
         return np.zeros(z.shape[1], bool)
     same: NDArray[np.bool_] = np.ptp(z, axis=0).max(axis=1) < FIXED
@@ -188,7 +191,7 @@ def _solve(
     noise: Sequence[float],
     bent: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Unknowns: bends shared by the channels, the log of each exposure, and the balance of two channels against green."""
+    """Unknowns: bends shared by the channels, the log of each exposure, the balance of two channels against green."""
     count = len(gauge)
     unknowns = BENDS + count + 2 * count
     blocks, targets, sizes = [], [], []

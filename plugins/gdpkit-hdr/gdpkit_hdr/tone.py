@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,12 +13,14 @@ from numpy.typing import NDArray
 
 from gdpkit_hdr.response import encoded
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 KEY = 0.18
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 WINDOW = 3.0  # deviation in pixels of the window whose contrast counts
-CONTRAST, SATURATION = 2.0, 0.3  # powers of the two measures of how good an exposure is
+CONTRAST, SATURATION = 2.0, 0.3  # powers of two measures of how good an exposure is
+WELL = 0.5  # deviation about middle grey of the third
+FLAT = 0.02
 SHARP = 1.0  # power of local contrast among the weights of fine levels
 COARSEST = 2  # least side in pixels of the coarsest level
 HALVINGS = 20
@@ -71,11 +75,16 @@ def at_mean(picture: Array, target: float) -> Array:
 
 
 def _weight(exposure: Array) -> Array:
-    """How good an exposure is, for each pixel: by its local contrast, and a little by its saturation."""
+    """How good an exposure is, for each pixel: by its local contrast, and a little by saturation and brightness.
+
+    FLAT is added to the contrast: where there is none, noise shall not decide.
+    """
     grey = cv2.cvtColor(exposure, cv2.COLOR_RGB2GRAY)
     mean = cv2.GaussianBlur(grey, (0, 0), WINDOW)
-    contrast = np.sqrt(np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), WINDOW) - mean * mean, 0)) + 1e-4
-    weight: Array = (contrast**CONTRAST * (exposure.std(axis=2) + 1e-3) ** SATURATION + 1e-12).astype(np.float32)
+    variance = np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), WINDOW) - mean * mean, 0)
+    well = np.exp(-((mean - 0.5) ** 2) / (2 * WELL**2))
+    shades = cv2.GaussianBlur(exposure, (0, 0), WINDOW).std(axis=2) + 1e-3
+    weight: Array = ((variance + FLAT**2) ** (CONTRAST / 2) * shades**SATURATION * well + 1e-12).astype(np.float32)
     return weight
 
 
@@ -101,7 +110,7 @@ def _blended(exposures: list[Array], weights: list[Array]) -> Array:
 def _energy(band: Array) -> Array:
     """Local contrast of a level, never 0."""
     grey = cv2.cvtColor(band, cv2.COLOR_RGB2GRAY)
-    spread: Array = np.sqrt(cv2.GaussianBlur(grey * grey, (0, 0), 1.5)) + 1e-3
+    spread: Array = np.sqrt(cv2.GaussianBlur(grey * grey, (0, 0), 1.5) + (FLAT / 4) ** 2)
     return spread
 
 
@@ -114,5 +123,5 @@ def _gaussian(image: Array, levels: int) -> list[Array]:
 
 def _laplacian(image: Array, levels: int) -> list[Array]:
     gaussian = _gaussian(image, levels)
-    bands = [g - cv2.pyrUp(s, dstsize=g.shape[1::-1]) for g, s in zip(gaussian, gaussian[1:], strict=False)]
+    bands = [g - cv2.pyrUp(s, dstsize=g.shape[1::-1]) for g, s in pairwise(gaussian)]
     return [*bands, gaussian[-1]]

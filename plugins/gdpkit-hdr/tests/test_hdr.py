@@ -22,7 +22,7 @@ from gdpkit import GdpkitError, ImageError, Restoration, Result, images
 from gdpkit.cli import main
 from gdpkit.testing import check_task
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 HEIGHT, WIDTH = 80, 104
 STOPS = (-2.0, 0.0, 2.0)
 
@@ -227,7 +227,9 @@ def test_one_exposure_is_accepted(tmp_path: Path) -> None:
 def test_every_tone_reaches_the_target(tmp_path: Path) -> None:
     problem = Hdr(exposures=bracket_files(tmp_path)).problem()
     result = Result(torch.full(problem.observations[0].image.shape, 0.5), {}, problem)
-    result = replace(result, image=problem.observations[0].degradation.inverse(problem.observations[0].image).clamp(0, 1))
+    result = replace(
+        result, image=problem.observations[0].degradation.inverse(problem.observations[0].image).clamp(0, 1)
+    )
     for how in ("fusion", "photographic", "log", "reference"):
         picture = Hdr(exposures=(Path("a.png"),), tone=how, target=0.5).finish(result)
         assert float(picture.mean()) == pytest.approx(0.5, abs=0.03), how
@@ -272,7 +274,7 @@ class TestBadBrackets:
     def test_mixed_sizes(self, tmp_path: Path) -> None:
         files = bracket_files(tmp_path)
         Image.fromarray(exposed(scene(height=64), 0.0)).save(files[1])
-        with pytest.raises(ImageError, match=r"not of one size: e0.png 104x80, e1.png 104x64"):
+        with pytest.raises(ImageError, match=r"not of one size: e0\.png 104x80, e1\.png 104x64"):
             Hdr(exposures=files).problem()
 
     def test_a_wrong_number_of_times(self, tmp_path: Path) -> None:
@@ -306,7 +308,7 @@ class TestBadBrackets:
         tags[0xC612] = b"\x01\x04\x00\x00"  # DNG, without anything else
         path = tmp_path / "broken.dng"
         path.write_bytes(b"II*\0\x08\0\0\0" + tags.tobytes()[14:])
-        with pytest.raises(ImageError, match="broken.dng"):
+        with pytest.raises(ImageError, match=r"broken\.dng"):
             Hdr(exposures=(path,)).problem()
 
 
