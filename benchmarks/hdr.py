@@ -1,9 +1,9 @@
 """Merging exposures: brackets made from radiance maps, whose truth is known, and real ones, beside OpenCV.
 
-python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 8] [--pictures OUT]
+    python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 8] [--pictures OUT]
 
-Of each radiance map a 512x384 cut (256x192 with --half) is exposed three times, two stops apart, the middle one so that
-its median is at a fifth of white; clipped, with Gaussian noise of 5/255 at the shortest (and of half that with each
+Of each radiance map a 512x384 cut (256x192 with --half) is exposed three times, two stops apart, the middle one so
+that its median is at a fifth of white; clipped, with Gaussian noise of 5/255 at the shortest (and of half that with each
 longer one, or the same in all), rounded to 8 bits. Nothing about the exposures is told to gdpkit. The plain merge is a
 weighted mean in linear light, with hat weights, told the true response and times; where all is clipped or black it takes
 the shortest or the longest. Of each folder the pictures are one bracket; its MEF-SSIM is that of the default
@@ -70,7 +70,7 @@ def plain(exposures: list[Array]) -> Array:
     weights = [1 - np.abs(2 * e - 1) for e in exposures]
     total = sum(weights)
     light = [decoded(e) / 2.0**s for e, s in zip(exposures, STOPS, strict=True)]
-    merged = sum(w * l for w, l in zip(weights, light, strict=True)) / np.maximum(total, 1e-9)
+    merged = sum(w * e for w, e in zip(weights, light, strict=True)) / np.maximum(total, 1e-9)
     merged = np.where(total > 1e-3, merged, np.where(exposures[0] > 0.5, light[0], light[-1]))
     return merged.astype(np.float32)
 
@@ -120,12 +120,13 @@ def synthetic(path: Path, args: argparse.Namespace) -> None:
         seen = (np.minimum(exposures[0], exposures[2]) < 0.95) & (np.maximum(exposures[0], exposures[2]) > 0.05)
         seen &= ((exposures[0] > 0.05) & (exposures[0] < 0.95)) | ((exposures[2] > 0.05) & (exposures[2] < 0.95))
         changed = 255 * float(np.abs(result.image - without.image)[seen].mean())
+        assert result.radiance is not None
         numbers = [psnr_mu(p, truth) for p in (debevec(exposures), plain(exposures), result.radiance)]
         white = result._problem.bracket.curve.white  # type: ignore[attr-defined]
         found = [100 * (g / white / 2.0**s - 1) for g, s in zip(ratios(result), (-2, 2), strict=True)]
         kind = "5, 2.5, 1.25" if falling else "5, 5, 5"
         print(
-            f"{path.stem:28} {kind:13} {numbers[0]:8.2f} {numbers[1]:8.2f} {numbers[2]:8.2f} {numbers[2] - numbers[1]:+8.2f}"
+            f"{path.stem:28} {kind:13}" + "".join(f" {n:8.2f}" for n in numbers) + f" {numbers[2] - numbers[1]:+8.2f}"
             f"   {found[0]:+6.1f} {found[1]:+6.1f}  {changed:6.2f}  {result.record['seconds']:6.1f}",
             flush=True,
         )
@@ -146,9 +147,8 @@ def real(folder: Path, args: argparse.Namespace) -> None:
     exposures = torch.cat([tensor(e) for e in aligned])[None]
     ours, theirs = (float(MefSSIM()(tensor(p), exposures)) for p in (result.image, mertens))
     width, height = result.record["size"]
-    print(
-        f"{folder.name:28} {width:5}x{height:<5} {theirs:9.4f} {ours:9.4f} {ours - theirs:+9.4f}  {result.record['seconds']:6.1f}"
-    )
+    scores = f"{theirs:9.4f} {ours:9.4f} {ours - theirs:+9.4f}"
+    print(f"{folder.name:28} {width:5}x{height:<5} {scores}  {result.record['seconds']:6.1f}")
     for note in result.notes:
         print(f"    {note}")
     if args.pictures:

@@ -1,4 +1,4 @@
-"""Degradations that treat every value by itself: what several such observations say of each value of the clean image."""
+"""Degradations that treat every value by itself: what several such observations say of each clean value."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def combined(views: Sequence[View]) -> Measured:
 def told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:
     """For each of several observations what the others say of the clean image, and a view that weighs by it.
 
-    Where the others see nothing the weight is 0: there the image follows the observation itself, and an unknown fitted to
-    it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
+    Where the others see nothing the weight is 0: there the image follows the observation itself, and an unknown fitted
+    to it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
     difference of two measurements.
     """
     seen = [_seen(view, mean, None) for view in views]

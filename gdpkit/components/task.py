@@ -32,7 +32,7 @@ class Task(Component):
     """Complete command lines for `--help`."""
 
     gives_radiance: ClassVar[bool] = False
-    """Whether `finish` gives linear radiance, unbounded, where `Result.scene_linear` says so: for .exr and .hdr files."""
+    """Whether `finish` gives linear radiance, unbounded, where `Result.scene_linear` asks for it: for .exr and .hdr."""
 
     def problem(self) -> Problem:
         """Read the files and state the problem."""

@@ -69,7 +69,7 @@ class Expose(Degradation):
         return exposure.recorded(light, self.response, self._log_gamma(unknowns))
 
     def inverse(self, observed: Tensor, **unknowns: Tensor) -> Tensor:
-        """The clean image that is recorded as these values, (B, C, H, W); of a clipped value, the bound that it tells."""
+        """The clean image that is recorded as these values, (B, C, H, W); of a clipped value, its bound."""
         from gdpkit import exposure
 
         light = exposure.light_of(observed, self.response, self._log_gamma(unknowns))

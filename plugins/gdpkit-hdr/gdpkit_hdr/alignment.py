@@ -143,11 +143,12 @@ def _contrast(image: Array) -> Array:
     base = cv2.GaussianBlur(image, (0, 0), sigma)
     detail = image - base
     spread = cv2.GaussianBlur(detail * detail, (0, 0), 2 * sigma)
-    return detail / np.sqrt(spread + (2 / 255) ** 2)
+    contrast: Array = detail / np.sqrt(spread + (2 / 255) ** 2)
+    return contrast
 
 
 def _searched(still: Array, moved: Array, known: Array) -> NDArray[np.float32]:
-    """The shift of the highest phase correlation of what both see, on the coarsest level; none where nothing stands out."""
+    """The shift of the highest phase correlation of what both see; none where that does not agree better."""
     warp = np.eye(2, 3, dtype=np.float32)
     window = cv2.createHanningWindow(still.shape[::-1], cv2.CV_32F)
     a, b = (_contrast(i) * (known > 0.5) * window for i in (still, moved))
@@ -184,7 +185,7 @@ def _climbed(still: Array, moved: Array, known: Array, warp: NDArray[np.float32]
         )
     except cv2.error:
         return warp
-    return found if np.isfinite(found).all() else warp
+    return np.asarray(found, np.float32) if np.isfinite(found).all() else warp
 
 
 def _agreement(still: Array, moved: Array, inside: NDArray[np.bool_], warp: NDArray[np.float32]) -> float:

@@ -76,7 +76,7 @@ def unlike(source: Array, target: Array, valid: Mask) -> float:
 
 
 def _surprise(source: Array, target: Array, valid: Mask) -> Array:
-    """How much more than usual the target differs from what the source tells it to be, (H, W); 0 where it tells nothing."""
+    """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing."""
     known = valid & (source.max(axis=2) < WHITE) & (source.min(axis=2) > DARK / 4) & (source.max(axis=2) > DARK)
     score = np.zeros(known.shape, np.float32)
     features = _powers(source)
@@ -124,7 +124,7 @@ def _rule(features: Array, wanted: Array) -> Array:
     """Coefficients by least squares, reweighted so that what breaks the rule does not bend it."""
     x, y = features.astype(np.float64), wanted.astype(np.float64)
     weight = np.ones(len(y))
-    solution = np.zeros(x.shape[1])
+    solution: Array = np.zeros(x.shape[1])
     for _ in range(ROUNDS):
         w = weight[:, None] * x
         solution = np.linalg.solve(w.T @ x + 1e-4 * len(y) * 1e-3 * np.eye(x.shape[1]), w.T @ y)

@@ -14,7 +14,7 @@ from gdpkit_hdr.bracket import Bracket
 Array = NDArray[Any]
 
 GAPS = (3.2, 5.0)
-"""Stops between two exposures for which others are made between; of those farther apart neither sees what is between."""
+"""Stops between two exposures for which others are made between; farther apart, neither sees what is between."""
 STEP = 2.0
 SMOOTH = 6.0  # pixels; what a camera does to colours is smoother than noise
 FINE = 3.5  # of 0..255: noise far below this is left in fine detail
@@ -62,8 +62,8 @@ def _recorded(radiance: Array, bracket: Bracket, gain: float, balance: NDArray[n
 def _remainder(image: Array, bracket: Bracket, k: int) -> tuple[Array, Array]:
     """What an exposure shows beyond the developed radiance: the smooth part, and with detail; 0 where it moved."""
     recorded = bracket.images[k]
-    known = (bracket.valid[k] & ~bracket.seen[k].moved).astype(np.float32)[..., None]
-    known = cv2.erode(known, np.ones((3, 3), np.uint8)).reshape(known.shape)
+    known: Array = (bracket.valid[k] & ~bracket.seen[k].moved).astype(np.float32)[..., None]
+    known = np.asarray(cv2.erode(known, np.ones((3, 3), np.uint8))).reshape(known.shape)
     rest = (recorded - image) * known
     near = cv2.GaussianBlur(known, (0, 0), SMOOTH).reshape(known.shape)
     low = cv2.GaussianBlur(rest, (0, 0), SMOOTH) / np.maximum(near, 0.05)

@@ -78,7 +78,7 @@ def encoded(light: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _basis(z: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Bends of the logarithm of light that leave white alone, (..., BENDS): 1 - z, and waves that vanish at both ends."""
+    """Bends of the logarithm of light, white left alone, (..., BENDS): 1 - z, and waves that vanish at both ends."""
     z = np.asarray(z, np.float64)
     waves = [np.sin(np.pi * k * z) / k for k in range(1, BENDS)]
     return np.stack([1 - z, *waves], axis=-1)

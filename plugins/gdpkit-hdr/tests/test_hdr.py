@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from PIL.TiffImagePlugin import IFDRational
 import gdpkit
 from gdpkit import GdpkitError, ImageError, Restoration, Result, images
 from gdpkit.cli import main
+from gdpkit.degradations.expose import Expose
 from gdpkit.testing import check_task
 
 Array = NDArray[Any]
@@ -96,15 +94,16 @@ def test_a_bracket_without_times_is_merged_to_its_radiance(tmp_path: Path) -> No
 
 
 def test_noise_is_less_than_in_the_exposures(tmp_path: Path) -> None:
+    """Of what the shortest exposure alone shows, whose noise is 5 levels."""
     light = scene()
     files = written(tmp_path, [exposed(light, s, sigma=5.0) for s in STOPS])
     radiance = merged(files, prior=None, steps=4).radiance
     assert radiance is not None
-    only_short = (encoded(light) > 0.97).all(axis=2) & (encoded(light / 4) < 0.85).all(axis=2)
-    assert only_short.mean() > 0.02
+    alone = (encoded(light) > 0.99) & (encoded(light / 4) < 0.85)
+    assert alone.mean() > 0.005
     scale = float(np.median(radiance / light))
-    ours = encoded(radiance / scale / 4)[only_short] - encoded(light / 4)[only_short]
-    assert float(np.sqrt((255 * ours) ** 2).mean()) < 0.8 * 5 * 0.8  # 0.8: mean over deviation of noise
+    noisy = np.abs(exposed(light, -2.0, sigma=5.0) / 255 - encoded(light / 4))[alone].mean()
+    assert np.abs(encoded(radiance / scale / 4) - encoded(light / 4))[alone].mean() < 0.9 * noisy
 
 
 def test_radiance_is_written_and_other_libraries_read_it(tmp_path: Path) -> None:
@@ -116,8 +115,8 @@ def test_radiance_is_written_and_other_libraries_read_it(tmp_path: Path) -> None
     result.save(tmp_path / "scene.exr")
     exact = OpenEXR.File(str(tmp_path / "scene.exr")).channels()["RGB"].pixels
     np.testing.assert_array_equal(exact, result.radiance)
-    result.save(tmp_path / "scene.hdr")
-    shared = cv2.imread(str(tmp_path / "scene.hdr"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    result.save(tmp_path / "shared.hdr")
+    shared = cv2.imread(str(tmp_path / "shared.hdr"), cv2.IMREAD_UNCHANGED)[..., ::-1]
     np.testing.assert_allclose(shared, result.radiance, rtol=0.02, atol=0.02)
     assert not any("exposure times" in note for note in result.notes)
     assert result.image.max() <= 1
@@ -150,7 +149,7 @@ def test_a_nearly_black_frame_of_a_tripod_is_not_moved() -> None:
     """Where `cv2.AlignMTB` answers with its largest shift."""
     light = scene()
     frames = [(exposed(light, s, sigma=0.5) / 255).astype(np.float32) for s in (-9.0, 0.0, 2.0)]
-    assert [p.shift for p in alignment.align(frames, 1)] == [(0.0, 0.0)] * 3
+    assert max(max(map(abs, p.shift)) for p in alignment.align(frames, 1)) < 1
 
 
 def test_what_moves_is_taken_from_the_middle_alone(tmp_path: Path) -> None:
@@ -225,11 +224,11 @@ def test_one_exposure_is_accepted(tmp_path: Path) -> None:
 
 
 def test_every_tone_reaches_the_target(tmp_path: Path) -> None:
+    """Of the radiance of the middle exposure."""
     problem = Hdr(exposures=bracket_files(tmp_path)).problem()
-    result = Result(torch.full(problem.observations[0].image.shape, 0.5), {}, problem)
-    result = replace(
-        result, image=problem.observations[0].degradation.inverse(problem.observations[0].image).clamp(0, 1)
-    )
+    middle = problem.observations[1]
+    assert isinstance(middle.degradation, Expose)
+    result = Result(middle.degradation.inverse(middle.image).clamp(0, 1), {}, problem)
     for how in ("fusion", "photographic", "log", "reference"):
         picture = Hdr(exposures=(Path("a.png"),), tone=how, target=0.5).finish(result)
         assert float(picture.mean()) == pytest.approx(0.5, abs=0.03), how
@@ -313,12 +312,11 @@ class TestBadBrackets:
 
 
 def test_the_command_takes_several_files_and_times(tmp_path: Path) -> None:
-    files = bracket_files(tmp_path)
-    command = [sys.executable, "-m", "gdpkit", "run", "hdr", "--exposures", *map(str, files)]
-    options = ["--times", "1/30", "2/15", "0.5333", "--prior", "tv", "--steps", "2", "-o", str(tmp_path / "out.exr")]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert images.read_linear(tmp_path / "out.exr").shape == (1, 3, HEIGHT, WIDTH)
+    files = [str(f) for f in bracket_files(tmp_path)]
+    out = tmp_path / "out.exr"
+    options = ["--times", "1/30", "2/15", "0.5333", "--prior", "tv", "--steps", "2", "-o", str(out)]
+    assert main(["run", "hdr", "--exposures", *files, *options]) == 0
+    assert images.read_linear(out).shape == (1, 3, HEIGHT, WIDTH)
 
 
 def test_a_wrong_command_ends_with_status_2(tmp_path: Path) -> None:
