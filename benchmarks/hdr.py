@@ -3,10 +3,10 @@
     python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 8] [--pictures OUT]
 
 Of each radiance map a 512x384 cut (256x192 with --half) is exposed three times, two stops apart, the middle one so
-that its median is at a fifth of white; clipped, with Gaussian noise of 5/255 at the shortest (and of half that with each
-longer one, or the same in all), rounded to 8 bits. Nothing about the exposures is told to gdpkit. The plain merge is a
-weighted mean in linear light, with hat weights, told the true response and times; where all is clipped or black it takes
-the shortest or the longest. Of each folder the pictures are one bracket; its MEF-SSIM is that of the default
+that its median is at a fifth of white; clipped, with Gaussian noise of 5/255 at the shortest (and of half that with
+each longer one, or the same in all), rounded to 8 bits. Nothing about the exposures is told to gdpkit. The plain merge
+is a weighted mean in linear light, with hat weights, told the true response and times; where all is clipped or black it
+takes the shortest or the longest. Of each folder the pictures are one bracket; its MEF-SSIM is that of the default
 picture and of `cv2.createMergeMertens`, against the exposures as gdpkit aligned them.
 """
 

@@ -18,7 +18,7 @@ class Hdr(Task):
     """Merge several exposures of one scene, in any order, into one picture without burnt or black parts.
 
     Every exposure is an observation y = clip(crf(f r + M)) of one radiance r, each with a factor f and a smooth map M
-    of its own, which are fitted. Exposure times come from EXIF or camera RAW (time x ISO / aperture^2) or from `--times`;
+    of its own, which are fitted. Exposure times come from EXIF or camera RAW (time x ISO / aperture^2) or `--times`;
     where they are missing, or contradict the pixels, the pixels tell the ratios, and a line says so. Handheld exposures
     are aligned (`--no-align` leaves that out) and what moved is taken from the middle exposure alone, whose framing the
     output has. Where every exposure is clipped, black or noisy, the diffusion prior decides; where one saw well, it
