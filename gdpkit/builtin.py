@@ -19,6 +19,9 @@ from gdpkit.degradations.poisson import PoissonGaussian
 from gdpkit.degradations.tone import Gain, Gamma
 from gdpkit.hookspecs import hookimpl
 from gdpkit.losses.color import ColorConstancy
+from gdpkit.losses.exposure import ExposureControl
+from gdpkit.losses.illumination import IlluminationSmoothness
+from gdpkit.losses.spatial import SpatialConsistency
 from gdpkit.losses.tv import TotalVariation
 from gdpkit.metrics.consistency import Consistency
 from gdpkit.metrics.loe import LightnessOrderError
@@ -48,7 +51,7 @@ def gdpkit_degradations() -> Sequence[type[Degradation]]:
 @hookimpl
 def gdpkit_losses() -> Sequence[type[QualityLoss]]:
     """The quality losses."""
-    return [ColorConstancy, TotalVariation]
+    return [ColorConstancy, ExposureControl, IlluminationSmoothness, SpatialConsistency, TotalVariation]
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 TOE = 2.0**-12
 """Below this a power is a straight line: its slope at 0 is infinite."""
 HALVINGS = 30
+KNEE = 0.6  # of white in linear light, 0.80 encoded: below, the shoulder changes nothing
 MOST_STOPS = 24.0
 """Gains lie between 2^-24 and 2^24."""
 
@@ -31,16 +32,20 @@ def encoded(radiance: Tensor) -> Tensor:
 
 
 def to_radiance(x: Tensor, tone: str, stops: float) -> Tensor:
-    """T^-1: the radiance that a clean image stands for.
+    """T^-1: the radiance that a clean image stands for; beyond [0, 1] the curve goes on.
 
-    "srgb", "linear", or "log": r = (2^(stops x) - 1) / (2^stops - 1), whose slope at white is 2^stops times that at
-    black; that with stops = log2(1 + mu) is the mu-law with which HDR pictures are compared (Kalantari and
-    Ramamoorthi, "Deep high dynamic range imaging", SIGGRAPH 2017, equation 1). Beyond [0, 1] it is a straight line.
+    "srgb" and "linear": white is 1.
+    "shoulder": white is 2^stops; "srgb" up to KNEE, and above, light from KNEE to 2^stops goes smoothly to KNEE to 1.
+    "log": white is 1; r = (2^(stops x) - 1) / (2^stops - 1), whose slope at white is 2^stops times that at black. With
+    stops = log2(1 + mu) it is the mu-law with which HDR pictures are compared (Kalantari and Ramamoorthi, "Deep high
+    dynamic range imaging of dynamic scenes", SIGGRAPH 2017, equation 1).
     """
     if tone == "linear":
         return x
     if tone == "srgb":
         return decoded(x)
+    if tone == "shoulder":
+        return unrolled(decoded(x), stops)
     rate = stops * math.log(2)
     top = 2**stops - 1
     inside = torch.expm1(rate * x.clamp(0, 1)) / top
@@ -54,10 +59,31 @@ def from_radiance(radiance: Tensor, tone: str, stops: float) -> Tensor:
         return radiance
     if tone == "srgb":
         return encoded(radiance)
+    if tone == "shoulder":
+        return encoded(rolled_off(radiance, stops))
     rate, top = stops * math.log(2), 2**stops - 1
     inside = torch.log1p(top * radiance.clamp(0, 1)) / rate
     below, above = top / rate * radiance, 1 + (radiance - 1) / (rate * (1 + 1 / top))
     return torch.where(radiance < 0, below, torch.where(radiance > 1, above, inside))
+
+
+def rolled_off(radiance: Tensor, stops: float) -> Tensor:
+    """Linear light from 0 to 2^stops brought to 0 to 1: t = u (1 + u / m^2) / (1 + u) above KNEE.
+
+    The extended curve of Reinhard et al. ("Photographic tone reproduction for digital images", SIGGRAPH 2002, equation
+    4), here of u = (r - KNEE) / (1 - KNEE), with m that of the brightest light: slope 1 at the knee, and m becomes 1.
+    """
+    most = (2**stops - KNEE) / (1 - KNEE)
+    u = ((radiance - KNEE) / (1 - KNEE)).clamp_min(0)
+    return torch.where(radiance < KNEE, radiance, KNEE + (1 - KNEE) * u * (1 + u / most**2) / (1 + u))
+
+
+def unrolled(light: Tensor, stops: float) -> Tensor:
+    """The inverse of `rolled_off`: the positive root of u^2 / m^2 + (1 - t) u = t."""
+    most = (2**stops - KNEE) / (1 - KNEE)
+    t = ((light - KNEE) / (1 - KNEE)).clamp_min(0)
+    u = 2 * t / ((1 - t) + ((1 - t).square() + 4 * t / most**2).sqrt())
+    return torch.where(light < KNEE, light, KNEE + (1 - KNEE) * u)
 
 
 def recorded(light: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:

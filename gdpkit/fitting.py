@@ -13,18 +13,17 @@ from gdpkit.views import View
 ITERATIONS = 12
 HALVINGS = 4
 BLOCK, MOST = 4, 80
-"""Pixels a side of a block, and blocks a side, from which the unknowns of a pointwise degradation are fitted."""
+"""Pixels a side of a block, and blocks a side, from which `blocks` fits."""
 
 
-def improved(view: View, x: Tensor) -> Unknowns:
+def improved(view: View, x: Tensor, blocks: bool = False) -> Unknowns:
     """One Gauss-Newton step of min_u |r(u)|^2 / m + penalty(u), r the residual and m its present mean square.
 
     Dividing by m keeps the image's own error, early in a run, from outweighing the penalty. The step needs no rate and
-    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. Of a
-    pointwise degradation the residual is that of means of small blocks, some of them: an x that is noisy itself would
-    otherwise make every slope look smaller.
+    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. With
+    `blocks`, of a pixelwise degradation, the residual is that of means of small blocks, some of them: an x that is
+    noisy itself would otherwise make every slope look smaller.
     """
-    blocks = view.degradation.pointwise
     if blocks:
         view, thin = view.thinned(BLOCK, MOST)
         x = thin(x)

@@ -46,15 +46,20 @@ class View:
         mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
         return torch.where(self.image <= 0, mean.clamp_min(0), mean)
 
+    @property
+    def invertible(self) -> bool:
+        """Whether D is pixelwise and can say which clean image explains what was observed."""
+        return self.degradation.pixelwise and hasattr(self.degradation, "inverse")
+
     def inverse(self) -> Tensor:
-        """What a pointwise D says of the clean image, each value by itself."""
+        """What an invertible D says of the clean image, each value by itself."""
         own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
         return own(self.image, **self.unknowns)
 
     def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
         """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.
 
-        Only of a pointwise D, as neighbours are lost.
+        Only of a pixelwise D, as neighbours are lost.
         """
         rows, columns = (_blocks(side, block, most) for side in self.image.shape[-2:])
 

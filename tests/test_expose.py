@@ -16,7 +16,15 @@ from gdpkit.testing import check_degradation, picture
 from gdpkit.testing.common import check_derivative
 
 SIGMA = 2.0
-TONES = [("srgb", 8.0), ("linear", 8.0), ("log", 4.0), ("log", 14.0)]
+TONES = [
+    ("srgb", 8.0),
+    ("linear", 8.0),
+    ("shoulder", 0.01),
+    ("shoulder", 1.0),
+    ("shoulder", 6.0),
+    ("log", 4.0),
+    ("log", 14.0),
+]
 
 
 def objective(seen_by: Expose, clean: Tensor, believed: Expose, **truth: Tensor) -> EnergyObjective:
@@ -39,7 +47,8 @@ def test_a_tone_curve_is_inverted_within_and_beyond_the_range_and_keeps_black_an
     radiance = exposure.to_radiance(x, tone, stops)
     assert torch.allclose(exposure.from_radiance(radiance, tone, stops), x, atol=1e-6)
     ends = exposure.to_radiance(torch.tensor([0.0, 1.0]), tone, stops)
-    assert torch.allclose(ends, torch.tensor([0.0, 1.0]), atol=1e-6)
+    white = 2**stops if tone == "shoulder" else 1.0
+    assert torch.allclose(ends, torch.tensor([0.0, white]), rtol=1e-4, atol=1e-6)
     check_derivative(lambda t: exposure.to_radiance(t, tone, stops), x, tone)
 
 
@@ -49,6 +58,14 @@ def test_a_response_is_inverted(response: str) -> None:
     light = exposure.light_of(y, response, math.log(1.8))
     assert torch.allclose(exposure.recorded(light, response, math.log(1.8)), y, atol=1e-6)
     check_derivative(lambda t: exposure.recorded(t, response, math.log(1.8)), light, response)
+
+
+def test_the_shoulder_changes_nothing_below_its_knee_and_never_turns() -> None:
+    light = torch.linspace(0, 16, 2001)
+    rolled = exposure.rolled_off(light, 4.0)
+    assert torch.equal(rolled[light < exposure.KNEE], light[light < exposure.KNEE])
+    assert bool((rolled.diff() > 0).all())
+    assert float(rolled[-1]) == pytest.approx(1, abs=1e-6)
 
 
 def test_the_log_curve_is_the_mu_law() -> None:

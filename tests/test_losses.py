@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
+from gdpkit import QualityLoss, registry, restore
 from gdpkit.losses.color import ColorConstancy
+from gdpkit.losses.exposure import ExposureControl
+from gdpkit.losses.illumination import IlluminationSmoothness
+from gdpkit.losses.spatial import SpatialConsistency
 from gdpkit.losses.tv import TotalVariation
 
 
@@ -42,3 +47,62 @@ def test_colour_constancy_pushes_each_channel_by_the_same_everywhere() -> None:
     (gradient,) = torch.autograd.grad(ColorConstancy()(image, None).sum(), image)
     assert float(gradient.sum().abs()) < 1e-6
     assert float(gradient.flatten(2).std(dim=2).max()) < 1e-8
+
+
+def test_exposure_is_how_far_patches_are_from_the_target() -> None:
+    """Two patches of 16x16, 0.3 and 0.9, about 0.6: 0.3 each; a mean over the whole picture would see none."""
+    image = torch.cat((torch.full((1, 3, 16, 16), 0.3), torch.full((1, 3, 16, 16), 0.9)), dim=3)
+    assert abs(float(ExposureControl()(image, None)) - 0.3) < 1e-3
+    assert abs(float(ExposureControl(target=0.3)(image, None)) - 0.3) < 1e-3
+    assert abs(float(ExposureControl(patch=32)(image, None))) < 1e-3
+
+
+def test_exposure_counts_a_patch_that_the_border_cuts_by_its_area() -> None:
+    image = torch.cat((torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 4), 0.1)), dim=3)
+    assert abs(float(ExposureControl()(image, None)) - 0.5 * 4 / 20) < 1e-3
+
+
+def test_illumination_smoothness_has_the_mixed_term() -> None:
+    """A ramp of 0.03 down and 0.04 across: (0.03 + 0.04)^2 for each of three channels, less at two borders."""
+    rows, columns = torch.meshgrid(torch.arange(10.0), torch.arange(20.0), indexing="ij")
+    ramp = (0.03 * rows + 0.04 * columns).expand(1, 3, -1, -1)
+    wanted = 3 * (9 * 19 * 0.07**2 + 9 * 0.03**2 + 19 * 0.04**2) / 200
+    assert abs(float(IlluminationSmoothness()(ramp, None)) - wanted) < 0.01 * wanted
+    texture = torch.rand(1, 3, 10, 20, generator=torch.Generator().manual_seed(0))
+    assert abs(float(IlluminationSmoothness()(ramp + texture, texture)) - wanted) < 0.01 * wanted
+    assert float(IlluminationSmoothness(of="image")(ramp + texture, texture)) > 10 * wanted
+
+
+def test_spatial_consistency_compares_contrasts_of_neighbours() -> None:
+    """Two regions of 4x4: contrast 0.5 where 0.2 was seen; both regions meet one neighbour."""
+    new = torch.cat((torch.full((1, 3, 4, 4), 0.2), torch.full((1, 3, 4, 4), 0.7)), dim=3)
+    old = torch.cat((torch.full((1, 3, 4, 4), 0.3), torch.full((1, 3, 4, 4), 0.1)), dim=3)
+    assert abs(float(SpatialConsistency()(new, old)) - 0.3**2) < 1e-3
+    assert float(SpatialConsistency(gain=2.5)(new, old)) < 1e-5
+    assert float(SpatialConsistency()(new, None)) == 0
+
+
+LOSSES = [
+    ColorConstancy(),
+    ExposureControl(target=0.4),
+    IlluminationSmoothness(),
+    SpatialConsistency(),
+    TotalVariation(),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda q: q.name)
+def test_gradients_agree_with_finite_differences_everywhere(loss: QualityLoss) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, observed = torch.rand(2, 1, 3, 6, 7, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: loss(x, observed), image.requires_grad_())
+
+
+@pytest.mark.parametrize("loss", ["exposure:target=0.6,weight=2", "illumination-smoothness:of=image", "color-constancy",
+                                  "spatial-consistency:weight=30", "tv:weight=0.1"])  # fmt: skip
+def test_a_loss_joins_any_task_and_is_lowered(loss: str) -> None:
+    image = 0.4 * torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    quality = registry.load().build("losses", loss)
+    common = {"image": image, "stages": ["noise:sigma=20"], "prior": "tv", "steps": 3, "device": "cpu"}
+    plain, guided = (restore("restore", losses=given, **common).tensor for given in ([], [loss]))  # type: ignore[arg-type]
+    assert float(quality(guided, image)) < float(quality(plain, image))

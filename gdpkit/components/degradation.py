@@ -31,11 +31,11 @@ class Degradation(Component):
     `__call__` goes on beyond [0, 1] then, and what lies beyond explains an observed 0 or 1.
     """
 
-    pointwise: ClassVar[bool] = False
-    """Whether each value of D(x) depends on the same value of x alone, and grows with it.
+    pixelwise: ClassVar[bool] = False
+    """Whether each value of the output depends on the same value of the input alone; solving it is then quick.
 
-    Then `inverse(observed, **unknowns)` gives the clean image that every value by itself is explained by, and data
-    steps, of several observations as well, are computed in closed form.
+    If it also grows with it and the degradation has `inverse(observed, **unknowns)`, the clean image that every value by
+    itself is explained by, several observations are combined in closed form.
     """
 
     @property
@@ -120,6 +120,11 @@ class Chain(Degradation):
     def clips(self) -> bool:  # type: ignore[override]
         """Where a stage does."""
         return any(stage.clips for stage in self.stages)
+
+    @property
+    def pixelwise(self) -> bool:  # type: ignore[override]
+        """Where every stage is."""
+        return all(stage.pixelwise for stage in self.stages)
 
     @property
     def noise_sigma(self) -> float:

@@ -35,7 +35,7 @@ class Expose(Degradation):
 
     name = "expose"
     clips: ClassVar[bool] = True
-    pointwise: ClassVar[bool] = True
+    pixelwise: ClassVar[bool] = True
 
     gain: float | None = param(None, help="f, known; fitted by default.", min=2**-24, max=2**24)
     start: float | None = param(None, help="First guess of f; from the brightness by default.", min=2**-24, max=2**24)
@@ -47,8 +47,10 @@ class Expose(Degradation):
     response: str = param("srgb", help="The camera's curve; fitted is a gamma that is not known.",
                           choices=("srgb", "gamma", "linear", "fitted"))  # fmt: skip
     gamma: float = param(2.2, help="Of response=gamma; of fitted, the first guess.", min=0.2, max=5)
-    tone: str = param("srgb", help="T: how the clean image encodes radiance.", choices=("srgb", "linear", "log"))
-    stops: float = param(8.0, help="Of tone=log: white is that many times doubled steeper than black.", min=0.1, max=24)
+    tone: str = param("srgb", help="T: how the clean image encodes radiance.",
+                      choices=("srgb", "linear", "shoulder", "log"))  # fmt: skip
+    stops: float = param(8.0, help="Of log: how much steeper white is than black. Of shoulder: how far beyond white.",
+                         min=0.01, max=24, unit="doublings")  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()

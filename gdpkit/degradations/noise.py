@@ -18,6 +18,7 @@ class GaussianNoise(Degradation):
 
     name = "noise"
     linear: ClassVar[bool] = True
+    pixelwise: ClassVar[bool] = True
     sigma: float = param(25.0, help="Deviation of the noise.", min=0, max=255, unit="0..255")
 
     @property

@@ -26,6 +26,7 @@ class PoissonGaussian(Degradation):
 
     name = "poisson-gaussian"
     linear: ClassVar[bool] = True
+    pixelwise: ClassVar[bool] = True
     gain: float = param(1.0, help="Levels for each photon: the variance grows by this for each level.", min=0, max=255)
     read: float = param(2.0, help="Deviation of the read-out noise.", min=0, max=255, unit="0..255")
 

@@ -24,6 +24,7 @@ class Gain(Degradation):
 
     name = "gain"
     linear: ClassVar[bool] = True
+    pixelwise: ClassVar[bool] = True
     factor: float = param(0.5, help="g: below 1 darkens.", min=0.01, max=16)
 
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
@@ -70,6 +71,7 @@ class Gamma(Degradation):
     """
 
     name = "gamma"
+    pixelwise: ClassVar[bool] = True
     exponent: float = param(2.2, help="gamma: above 1 darkens.", min=0.1, max=10)
 
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]

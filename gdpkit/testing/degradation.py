@@ -57,6 +57,8 @@ def check_degradation(d: Degradation, shape: Shape = (3, 32, 32)) -> None:
     _check_gradients(d, clean, unknowns)
     if d.linear:
         _check_linear(d, clean, unknowns)
+    if d.pixelwise:
+        _check_pixelwise(d, clean, unknowns, observed)
     _check_noise(d, clean, unknowns, observed)
 
 
@@ -197,6 +199,14 @@ def _check_transposed(forward: Tensor, y: Tensor, x: Tensor, transposed: Tensor,
     one, other = float((forward * y).double().sum()), float((x * transposed).double().sum())
     size = float(forward.double().norm() * y.double().norm()) + 1e-12
     require(abs(one - other) <= 1e-5 * size, f"{what}: <D x, y> is {one:.8g}, but <x, D^T y> is {other:.8g}")
+
+
+def _check_pixelwise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed: Tensor) -> None:
+    require(clean.shape == observed.shape, f"{d.name} says that it is pixelwise, but it changes the shape")
+    other = clean.clone()
+    other[:, 0, 5, 7] += 0.1
+    changed = (d(other, **unknowns) != observed) & (other == clean)
+    require(not bool(changed.any()), f"{d.name} says that it is pixelwise, but one value of the image changes others")
 
 
 def _check_linear(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:

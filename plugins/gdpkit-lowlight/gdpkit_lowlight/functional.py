@@ -1,0 +1,85 @@
+"""How much longer a dark photograph should have been exposed, and how noisy it is."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gdpkit import estimate, exposure, functional
+
+BLACK = 2 / 255  # a mean of 3x3 pixels below this is a border, or a sky at night
+WIDTH = 9  # of the means that tell the level, for noise that depends on it
+SAMPLES = 200_000
+MOST_STOPS = 8.0
+HALVINGS = 30
+BLOTCHES = 2  # pixels: noise is measured again at half the size, where JPEG and noise reduction have left it
+LIGHTEST, HEAVIEST = 1 / 16, 4.0
+
+
+def _lit(pixels: Tensor) -> Tensor:
+    """Where the photograph is not black, (B, 1, H, W), told from itself and means of 3x3 pixels."""
+    grey = pixels.mean(dim=1, keepdim=True)
+    return (F.avg_pool2d(functional.pad_reflect(grey, 1, 1, 1, 1), 3, stride=1) > BLACK) & (grey > 0)
+
+
+def tells(pixels: Tensor) -> bool:
+    """Whether there is any light in a photograph, (B, C, H, W)."""
+    return bool((pixels > 0).any())
+
+
+def brightness(pixels: Tensor, target: float) -> tuple[float, float]:
+    """The gain, from 1 to 256, and the doublings between white and the brightest light after it.
+
+    The gain is that with which the mean of what is not black is `target` in the clean image: sRGB-encoded, its
+    highlights rolled off as `exposure.rolled_off` does. The photograph is (B, C, H, W) in [0, 1].
+    """
+    lit = _lit(pixels)
+    values = pixels.transpose(0, 1).flatten(1)
+    kept = lit.flatten().nonzero()[:, 0] if lit.any() else torch.arange(values.shape[1], device=pixels.device)
+    kept = kept[:: max(1, len(kept) // SAMPLES)]
+    light = exposure.decoded(values[:, kept].double())
+    most = float(exposure.decoded(pixels.max().double()))
+
+    def mean(stops: float) -> float:
+        beyond = max(0.0, stops + math.log2(most))
+        return float(exposure.encoded(exposure.rolled_off(2**stops * light, beyond)).clamp(0, 1).mean())
+
+    low, high = 0.0, MOST_STOPS
+    if mean(low) >= target:
+        high = low
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean(middle) < target else (low, middle)
+    return 2**high, max(0.0, high + math.log2(most))
+
+
+def noise(pixels: Tensor, least: float) -> tuple[float, Tensor]:
+    """Deviation of the noise in 0..255, at least `least`, and the weight of each value, (B, 3, H, W).
+
+    Each channel has noise of its own, for white balance multiplies them differently; grey counts once in three equal
+    channels. Its dependence on the level is that of `estimate.noise_line`, scaled to the noise of quiet blocks.
+    The weight is the inverse of the variance, 1 where it is the mean of the channels' variances.
+    """
+    channels = [_of_channel(pixels[:, c : c + 1], least) for c in range(pixels.shape[1])]
+    variances = torch.cat(channels, dim=1)
+    if pixels.shape[1] == 1:
+        variances = 3 * variances.expand(-1, 3, -1, -1)
+    mean = float(variances.mean())
+    return math.sqrt(mean), (mean / variances).clamp(LIGHTEST, HEAVIEST).to(pixels)
+
+
+def _of_channel(channel: Tensor, least: float) -> Tensor:
+    """The variance at every pixel of one channel, (B, 1, H, W), in 0..255."""
+    sigma = estimate.noise_sigma(channel)
+    small = F.avg_pool2d(channel, BLOTCHES)
+    if min(small.shape[-2:]) >= 2 * estimate.SIDE:
+        sigma = max(sigma, BLOTCHES * estimate.noise_sigma(small))
+    gain, read = estimate.noise_line(channel)
+    side = WIDTH // 2
+    level = 255 * F.avg_pool2d(functional.pad_reflect(channel, side, side, side, side), WIDTH, stride=1)
+    quiet = float(level.flatten()[:: max(1, level.numel() // SAMPLES)].quantile(0.1))
+    shape = (gain * level + read**2 + least**2) / (gain * quiet + read**2 + least**2)
+    return max(sigma, least) ** 2 * shape

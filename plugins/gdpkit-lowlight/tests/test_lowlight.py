@@ -1,0 +1,161 @@
+"""`lowlight`: as a longer exposure would have been, without the noise; black stays black and lamps keep their shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gdpkit_lowlight import Lowlight, functional
+from torch import Tensor
+
+from gdpkit import GdpkitError, ImageError, Restoration, degrade, exposure, images, restore
+from gdpkit.cli import main
+from gdpkit.testing import check_task, picture
+
+
+def clean(height: int = 48, width: int = 56) -> Tensor:
+    """A dark disc on a smooth ground."""
+    pixels = picture(1, 3, height, width)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    pixels[..., (rows - 18) ** 2 + (columns - 20) ** 2 < 120] *= 0.5
+    return pixels
+
+
+def dark(pixels: Tensor, gain: float = 0.06, sigma: float = 1.5) -> Tensor:
+    """A short exposure with noise, of 8 bits."""
+    return degrade((255 * pixels).round() / 255, [f"expose:gain={gain}", f"noise:sigma={sigma}"]).pixels
+
+
+def lowlight(image: Any, **parameters: Any) -> Restoration:
+    return restore("lowlight", image=image, **{"steps": 3, "device": "cpu", **parameters})
+
+
+def matched(found: Tensor, wanted: Tensor) -> float:
+    """Root mean square error when the mean of the light is right, in 0..255."""
+    gain = exposure.gain_for(exposure.decoded(found), float(wanted.mean()), "srgb", 0.0).exp()
+    same = exposure.encoded(exposure.decoded(found) / gain).clamp(0, 1)
+    return 255 * float((same - wanted).square().mean().sqrt())
+
+
+def test_a_dark_photograph_becomes_as_bright_as_the_target_and_less_noisy_than_a_gain_makes_it() -> None:
+    truth = clean()
+    seen = dark(truth)
+    result = lowlight(seen).tensor
+    assert float(result.mean()) == pytest.approx(0.4, abs=0.02)
+    gain, _ = functional.brightness(seen, 0.4)
+    amplified = exposure.encoded(gain * exposure.decoded(seen)).clamp(0, 1)
+    assert matched(result, truth) < 0.5 * matched(amplified, truth)
+
+
+def test_the_target_sets_the_brightness() -> None:
+    seen = dark(clean(), sigma=0.5)
+    for target in (0.25, 0.55):
+        assert float(lowlight(seen, target=target).tensor.mean()) == pytest.approx(target, abs=0.03)
+
+
+def test_black_borders_neither_brighten_nor_count() -> None:
+    truth = clean()
+    framed = torch.nn.functional.pad(dark(truth), (20, 20, 20, 20))
+    alone, _ = functional.brightness(dark(truth), 0.4)
+    assert functional.brightness(framed, 0.4)[0] == pytest.approx(alone, rel=0.1)
+    border = lowlight(framed).tensor[..., :14, :]
+    assert float(border.max()) < 0.04
+
+
+def test_a_lamp_is_neither_grey_nor_spread_nor_flat() -> None:
+    """A lamp 40 times as bright as the room, its edge half of that: both are seen, and the edge is not white."""
+    pixels = dark(clean(), sigma=0.5)
+    pixels[..., 32:44, 38:50] = 0.5
+    pixels[..., 35:41, 41:47] = 1.0
+    result = lowlight(pixels).tensor
+    inside, edge = result[..., 36:40, 42:46], result[..., 32:34, 39:49]
+    assert float(inside.min()) > 0.99
+    assert 0.8 < float(edge.mean()) < 0.97
+    assert float(result[..., 30, 39:49].max()) < 0.75  # two pixels beside it the room is as bright as elsewhere
+
+
+def test_a_bright_photograph_is_never_darkened_and_a_note_says_so() -> None:
+    bright = (255 * (0.4 + 0.5 * clean())).round() / 255
+    assert float((lowlight(bright).tensor - bright).abs().mean()) < 0.01
+    source = Lowlight(image=bright).problem().source  # type: ignore[arg-type]
+    assert source is not None
+    assert "as bright as --target 0.4 already" in source.notes[-1]
+
+
+def test_each_channel_has_noise_of_its_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sigmas = torch.tensor([3.0, 1.0, 2.0]).view(1, 3, 1, 1)
+    seen = (0.3 + sigmas / 255 * torch.randn(1, 3, 96, 96, generator=generator)).clamp(0, 1)
+    sigma, weight = functional.noise(seen, 0.29)
+    assert sigma == pytest.approx((14 / 3) ** 0.5, rel=0.15)
+    assert torch.allclose((sigma**2 / weight).mean(dim=(0, 2, 3)).sqrt(), sigmas.flatten(), rtol=0.2)
+
+
+def test_blotchy_noise_is_found_where_a_fine_estimate_misses_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, 3, 48, 48, generator=generator).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    blotchy = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(coarse, (2, 2, 2, 2), mode="reflect"), 5, 1)
+    seen = 0.3 + 4 / 255 * blotchy
+    from gdpkit import estimate
+
+    assert functional.noise(seen, 0.29)[0] > 2 * estimate.noise_sigma(seen[:, :1])
+
+
+def test_a_grey_photograph_stays_grey_and_keeps_16_bits(tmp_path: Path) -> None:
+    grey = dark(clean())[:, :1]
+    file = tmp_path / "dark.png"
+    images.save(file, grey, like=images.Picture(grey, bits=16))
+    result = lowlight(file)
+    assert result.tensor.shape[1] == 1
+    assert float(result.tensor.mean()) == pytest.approx(0.4, abs=0.03)
+    result.save(tmp_path / "bright.png")
+    assert images.open_picture(tmp_path / "bright.png").bits == 16
+
+
+def test_the_unknowns_can_be_fitted_and_losses_of_the_paper_join() -> None:
+    seen = dark(clean(24, 24), sigma=0.5)
+    losses = ["exposure:target=0.4,weight=10", "color-constancy:weight=5", "illumination-smoothness:weight=200"]
+    result = lowlight(seen, fit=True, losses=losses, steps=2)
+    assert set(result.unknowns) == {"log_gain", "light"}
+    assert float(result.tensor.mean()) == pytest.approx(0.4, abs=0.06)
+
+
+def test_parameters_keep_the_contract() -> None:
+    seen = dark(clean(32, 32))
+    for values in ({}, {"fit": True}, {"sigma": 3.0}, {"target": 0.7}):
+        check_task(Lowlight(image=seen, **values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("image", "parameters", "reason"),
+    [
+        (torch.zeros(1, 3, 32, 32), {}, "black all over"),
+        (torch.full((1, 3, 8, 40), 0.1), {}, "needs at least 16x16"),
+        (torch.full((1, 3, 32, 32), 0.1), {"target": 1.5}, "target must be at most 0.9"),
+        (torch.full((1, 3, 32, 32), 0.1), {"sigma": -1.0}, "sigma must be at least"),
+    ],
+)
+def test_what_cannot_be_brightened_is_an_error(image: Tensor, parameters: dict[str, float], reason: str) -> None:
+    with pytest.raises(GdpkitError, match=reason):
+        lowlight(image, **parameters)
+
+
+def test_a_photograph_of_one_level_is_brightened_too() -> None:
+    result = lowlight(torch.full((1, 3, 32, 32), 10 / 255)).tensor
+    assert float(result.mean()) == pytest.approx(0.4, abs=0.02)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(ImageError, match=path.name):
+            lowlight(path)
+
+
+def test_the_command_writes_a_picture_and_says_the_gain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = tmp_path / "dark.png", tmp_path / "bright.png"
+    images.save(file, dark(clean(32, 32)))
+    assert main(["run", "lowlight", str(file), "-o", str(out), "--steps", "2", "--device", "cpu"]) == 0
+    assert "its light is multiplied by" in capsys.readouterr().err
+    assert images.read_image(out).shape == (1, 3, 32, 32)
