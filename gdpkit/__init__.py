@@ -25,6 +25,7 @@ from gdpkit.components import (
     QualityLoss,
     Result,
     Sampler,
+    SetMetric,
     SingularSystem,
     Step,
     Task,
@@ -35,6 +36,7 @@ from gdpkit.params import param
 
 if TYPE_CHECKING:
     from gdpkit.engine import load_prior, restore
+    from gdpkit.evaluation.measuring import measure
     from gdpkit.images import read_image
     from gdpkit.registry import chain
     from gdpkit.restoration import Restoration
@@ -47,6 +49,7 @@ _LAZY = {
     "chain": "gdpkit.registry",
     "degrade": "gdpkit.simulate",
     "load_prior": "gdpkit.engine",
+    "measure": "gdpkit.evaluation.measuring",
     "read_image": "gdpkit.images",
     "restore": "gdpkit.engine",
 }
@@ -69,6 +72,7 @@ __all__ = [
     "Restoration",
     "Result",
     "Sampler",
+    "SetMetric",
     "SingularSystem",
     "Step",
     "Task",
@@ -77,6 +81,7 @@ __all__ = [
     "degrade",
     "hookimpl",
     "load_prior",
+    "measure",
     "param",
     "read_image",
     "restore",

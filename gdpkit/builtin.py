@@ -24,10 +24,13 @@ from gdpkit.losses.illumination import IlluminationSmoothness
 from gdpkit.losses.spatial import SpatialConsistency
 from gdpkit.losses.tv import TotalVariation
 from gdpkit.metrics.consistency import Consistency
+from gdpkit.metrics.fid import Fid
 from gdpkit.metrics.loe import LightnessOrderError
+from gdpkit.metrics.lpips import Lpips
 from gdpkit.metrics.mef_ssim import MefSSIM
 from gdpkit.metrics.ms_ssim import MultiScaleSSIM
 from gdpkit.metrics.niqe import Niqe
+from gdpkit.metrics.pi import PerceptualIndex
 from gdpkit.metrics.psnr import PSNR
 from gdpkit.metrics.psnr_mu import PsnrMu
 from gdpkit.metrics.ssim import SSIM
@@ -57,7 +60,10 @@ def gdpkit_losses() -> Sequence[type[QualityLoss]]:
 @hookimpl
 def gdpkit_metrics() -> Sequence[type[Metric]]:
     """The metrics."""
-    return [PSNR, SSIM, MultiScaleSSIM, Consistency, LightnessOrderError, MefSSIM, PsnrMu, Niqe]
+    return [
+        Consistency, Fid, LightnessOrderError, Lpips, MefSSIM, MultiScaleSSIM, Niqe, PerceptualIndex, PSNR, PsnrMu,
+        SSIM,
+    ]  # fmt: skip
 
 
 @hookimpl

@@ -117,7 +117,7 @@ class EnergyObjective:
         """The minimiser over z of E(z) + |z - x|^2 / sigma^2, the mean of N(x, sigma^2) given the observations.
 
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
-        gradients; for several pixelwise ones, each value by itself. Elsewhere Newton steps on the linearised degradations,
+        gradients; for several pixelwise ones, value by value. Elsewhere Newton steps on the linearised degradations,
         with the distance's weights (iteratively reweighted least squares) and the losses' curvature; none of them
         raises the sum. A degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of
         N(image, sigma^2) given what was observed with that noise, weights being its own as well, or None where it knows

@@ -114,12 +114,19 @@ def duration(seconds: float) -> str:
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[Step], None]]:
     """Show the steps of one run on standard error: a bar on a terminal, a few plain lines in a pipe."""
-    with _bar(label) if sys.stderr.isatty() else _lines(label) as on_step:
-        yield on_step
+    with _bar(label) if sys.stderr.isatty() else _lines(label, "step") as show:
+        yield lambda step: show(step.index, step.total)
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[Step], None]]:
+def counting(label: str, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on standard error how many of how many are done, as `progress` does; `what` they are, in the singular."""
+    with _bar(label) if sys.stderr.isatty() else _lines(label, what) as show:
+        yield show
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -129,28 +136,28 @@ def _bar(label: str) -> Iterator[Callable[[Step], None]]:
     bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
     with bar:
         shown = bar.add_task(escape(label), total=None)
-        yield lambda step: bar.update(shown, completed=step.index, total=step.total)
+        yield lambda index, total: bar.update(shown, completed=index, total=total)
 
 
 @contextmanager
-def _lines(label: str) -> Iterator[Callable[[Step], None]]:
+def _lines(label: str, what: str) -> Iterator[Callable[[int, int], None]]:
     started = said = time.monotonic()
     first: tuple[int, float] | None = None
 
-    def on_step(step: Step) -> None:
+    def show(index: int, total: int) -> None:
         nonlocal said, first
         now = time.monotonic()
         if first is None:
             # Not before: a picture that cannot be read is told in one line. And the first step also pays for loading,
             # so that the time left is told from the later ones.
-            first = (step.index, now)
-            warn(f"{label}: step {step.index} of {step.total}")
-        if now - said >= _EVERY and step.index > first[0] and step.index < step.total:
+            first = (index, now)
+            warn(f"{label}: {what} {index} of {total}")
+        if now - said >= _EVERY and index > first[0] and index < total:
             said = now
-            left = (now - first[1]) / (step.index - first[0]) * (step.total - step.index)
-            warn(f"{label}: step {step.index} of {step.total}, about {duration(left)} left")
+            left = (now - first[1]) / (index - first[0]) * (total - index)
+            warn(f"{label}: {what} {index} of {total}, about {duration(left)} left")
 
-    yield on_step
+    yield show
     warn(f"{label}: done in {duration(time.monotonic() - started)}")
 
 

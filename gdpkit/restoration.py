@@ -67,8 +67,8 @@ class Restoration:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
         Of a batch, that is the first. A task that knows the radiance of its scene writes that to .exr and .hdr. Large
-        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at. Returns sentences about what
-        could not be kept.
+        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at.
+        Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)

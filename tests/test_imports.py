@@ -46,7 +46,9 @@ LEVELS = {
     ),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "pointwise", "objective", "builtin"), 6),
-    **dict.fromkeys(("choices", "restoration", "planning", "engine", "simulate", "testing", "training"), 7),
+    **dict.fromkeys(
+        ("choices", "restoration", "planning", "engine", "simulate", "testing", "training", "evaluation"), 7
+    ),
     **dict.fromkeys(("options", "report", "meter"), 8),
     **dict.fromkeys(("cli", "__main__"), 9),
 }
@@ -63,7 +65,7 @@ def imported(*args: str) -> tuple[str, list[str]]:
     return done.stdout, done.stderr.partition("heavy:")[2].split()
 
 
-@pytest.mark.parametrize("command", ["", "run", "degrade", "list", "describe", "plugins", "prior", *PRIOR])
+@pytest.mark.parametrize("command", ["", "run", "degrade", "eval", "list", "describe", "plugins", "prior", *PRIOR])
 def test_help_imports_nothing_heavy_and_shows_two_examples(command: str) -> None:
     text, heavy = imported(*command.split(), "--help")
     assert heavy == []

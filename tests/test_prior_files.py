@@ -155,7 +155,7 @@ def test_info_says_what_a_prior_is(file: Path, capsys: pytest.CaptureFixture[str
     assert main(["prior", "info", str(file), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     network = UNet((4,), (1,))
-    assert record["architecture"] == {"widths": [4], "depths": [1]}
+    assert record["architecture"] == {"widths": [4], "depths": [1], "sigma_data": 0.5}
     assert record["parameters"] == sum(p.numel() for p in network.parameters())
     assert record["receptive_field"] == network.receptive_field
     assert (record["licence"], record["recipe"]) == ("MIT", {"batch": 2})

@@ -15,7 +15,7 @@ from gdpkit.training.recipe import EMBEDDED, FINE_TUNE, RECIPES, Recipe
 def test_the_recipe_of_the_embedded_prior_is_whole_and_the_ground_of_all_others(tmp_path: Path) -> None:
     own = Recipe.read()
     assert own == Recipe.read(EMBEDDED)
-    assert (own.widths, own.batch) == ((64, 128, 256), 32)
+    assert (own.widths, own.batch) == ((64, 128, 192), 16)
     file = tmp_path / "recipe.toml"
     file.write_text("batch = 8\nwidths = [8, 12]\ndepths = [1, 1]\n")
     changed = Recipe.read(file, steps=7)

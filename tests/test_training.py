@@ -167,7 +167,7 @@ def test_a_checkpoint_of_the_first_trainer_is_gone_on_from(photos: Path, tmp_pat
     """Its keys were model, ema, opt, step and spent."""
     old, file = trainer(photos, 4), tmp_path / "last.pt"
     next(old.run())
-    torch.save({key: old.state()[key] for key in ("model", "ema", "opt", "step", "spent")}, file)
+    torch.save({key: old.state()[key] for key in ("model", "ema", "optimizers", "step", "spent")}, file)
     new = trainer(photos, 4)
     assert new.resume(file) == []
     assert (new.step, new.seconds) == (1, old.seconds)

@@ -21,17 +21,19 @@ import click
 import numpy as np
 import torch
 from designs import BoundedBlock, Built, NafBlock, bias_free
-from muon import Muon
 from torch import Tensor
 
-from gdpkit.priors.unet import SIGMA_DATA, UNet
+from gdpkit.priors.unet import UNet
+from gdpkit.training.optimizers import optimizers
 from gdpkit.training.photos import Photos, scaled
 from gdpkit.training.recipe import Recipe
 from gdpkit.training.trainer import robust
 
 LEVELS = (5, 15, 25, 50, 100, 300)  # of noise, of 255, at which a trial is judged
 BATCH = 16
-WIDTHS, DEPTHS = (32, 64, 128), (2, 2, 2)
+WIDTHS, FLATTER, DEPTHS = (32, 64, 128), (32, 64, 96), (2, 2, 2)
+
+SIGMA_DATA = 0.5  # of photographs in [-1, 1]
 
 Scalings = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -45,6 +47,11 @@ def edm(s: Tensor, data: float = SIGMA_DATA) -> tuple[Tensor, Tensor, Tensor]:
 def velocity(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """v of Salimans and Ho, ICLR 2022, in the variance-exploding frame: EDM with data of unit deviation."""
     return edm(s, 1.0)
+
+
+def wide(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """EDM with data of deviation 2: closer yet to telling the noise where there is little of it."""
+    return edm(s, 2.0)
 
 
 def noise(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,13 +77,18 @@ TRIALS = [
     Trial("bias-free, ReLU", lambda: bias_free(WIDTHS, DEPTHS)),
     Trial("NAFNet blocks", lambda: Built((32, 64, 128), (4, 4, 6), NafBlock)),
     Trial("four levels", lambda: UNet((32, 48, 80, 128), (2, 2, 2, 2))),
-    Trial("flatter widths", lambda: UNet((32, 64, 96), (2, 2, 2))),
+    Trial("flatter widths", lambda: UNet(FLATTER, DEPTHS)),
     Trial("parametrisation v", scalings=velocity),
     Trial("parametrisation eps", scalings=noise),
-    Trial("sigma log-normal (-1.2, 1.2)", noise={"sigma_log_deviation": 1.2, "spread": 0.0, "less_noise": 0.0}),
-    Trial("sigma log-normal (-1.0, 1.5)", noise={"sigma_log_mean": -1.0, "spread": 0.0, "less_noise": 0.0}),
-    Trial("sigma log-uniform", noise={"spread": 1.0, "less_noise": 0.0}),
+    Trial("sigma log-normal (-1.2, 1.2)", noise={"sigma_log_deviation": 1.2, "spread": 0.0}),
+    Trial("sigma log-normal (-1.0, 1.5)", noise={"sigma_log_mean": -1.0, "spread": 0.0}),
+    Trial("sigma log-uniform", noise={"spread": 1.0}),
+    Trial("parametrisation EDM, data 2", scalings=wide),
     Trial("Muon", muon=True),
+    Trial("v, Muon, flatter widths", lambda: UNet(FLATTER, DEPTHS), velocity, muon=True),
+    Trial("the same at twice the rate", lambda: UNet(FLATTER, DEPTHS), velocity, rate=2e-3, muon=True),
+    Trial("v, Muon, even widths", lambda: UNet((48, 64, 64), DEPTHS), velocity, muon=True),
+    Trial("v, Muon, deep at the finest", lambda: UNet((32, 64, 96), (4, 2, 1)), velocity, muon=True),
 ]
 
 
@@ -89,15 +101,11 @@ class Run:
         self.network = trial.make().to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network)
         self.random = np.random.default_rng(0)
-        everything = list(self.network.parameters())
-        inner = [p for p in everything if trial.muon and p.ndim == 4 and min(p.shape[:2]) > 12]
-        known = {id(p) for p in inner}
-        rest = [p for p in everything if id(p) not in known]
-        self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(rest, lr=trial.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-        ]
-        if inner:
-            self.optimisers.append(Muon(inner, lr=trial.rate))
+        self.optimisers = (
+            optimizers(self.network, trial.rate, 1e-4)
+            if trial.muon
+            else [torch.optim.AdamW(self.network.parameters(), lr=trial.rate, betas=(0.9, 0.99), weight_decay=1e-4)]
+        )
         self.steps = 0
 
     def train(self, seconds: float) -> None:
@@ -112,10 +120,10 @@ class Run:
 
     def _step(self) -> None:
         clean = scaled(self.photos.batch(BATCH, self.recipe.grey, self.random))
-        sigma, weaker = self._levels()
+        sigma = self._levels()
         s = sigma[:, None, None, None]
         into, skip, out = self.trial.scalings(s)
-        noisy = clean + s * weaker * torch.from_numpy(self.random.standard_normal(clean.shape, np.float32))
+        noisy = clean + s * torch.from_numpy(self.random.standard_normal(clean.shape, np.float32))
         with torch.autocast("cpu", torch.bfloat16):
             raw = self.network.raw((noisy * into).contiguous(memory_format=torch.channels_last), sigma)
         loss = robust((raw.float() - (clean - skip * noisy) / out).square().flatten(1).mean(1)).mean()
@@ -131,13 +139,12 @@ class Run:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
 
-    def _levels(self) -> tuple[Tensor, Tensor]:
+    def _levels(self) -> Tensor:
         recipe, draw = self.recipe, self.random
         least, most = math.log(recipe.sigma_least), math.log(recipe.sigma_most)
         levels = (recipe.sigma_log_mean + recipe.sigma_log_deviation * draw.standard_normal(BATCH)).clip(least, most)
         levels = np.where(draw.random(BATCH) < recipe.spread, draw.uniform(least, most, BATCH), levels)
-        weaker = np.where(draw.random(BATCH) < recipe.less_noise, draw.random(BATCH), 1.0)
-        return torch.from_numpy(np.exp(levels)).float(), torch.from_numpy(weaker).float()[:, None, None, None]
+        return torch.from_numpy(np.exp(levels)).float()
 
     @torch.no_grad()
     def judge(self) -> list[float]:

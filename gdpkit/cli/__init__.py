@@ -1,6 +1,7 @@
-"""The command line: `gdpkit run | degrade | list | describe | plugins | prior`. A command is loaded when asked for.
+"""The command line: `gdpkit run | degrade | eval | list | describe | plugins | prior`.
 
-`gdpkit --help` answers in about 0.1 s: nothing here imports torch, numpy, a plugin or an image library.
+A command is loaded when asked for. `gdpkit --help` answers in about 0.1 s: nothing here imports torch, numpy, a plugin
+or an image library.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gdpkit.cli.base import Lazy
 _COMMANDS = {
     "run": "Restore photographs.",
     "degrade": "Damage a photograph the way a restoration assumes it was.",
+    "eval": "Measure pictures against what they should be.",
     "list": "List tasks, degradations, losses, samplers, priors and metrics.",
     "describe": "Explain one of them and its parameters.",
     "plugins": "Show what is installed, and what is wrong with it.",
@@ -26,7 +28,8 @@ _COMMANDS = {
 
 
 def _load(name: str) -> click.Command:
-    module = importlib.import_module("gdpkit.cli." + (name if name in ("run", "degrade", "prior") else "catalogue"))
+    where = {"run": "run", "degrade": "degrade", "eval": "evaluate", "prior": "prior"}
+    module = importlib.import_module(f"gdpkit.cli.{where.get(name, 'catalogue')}")
     command: click.Command = getattr(module, f"{name}_command")()
     return command
 

@@ -28,7 +28,7 @@ class _Exemplary(click.Command):
 
 
 class Command(_Exemplary):
-    """A command: `own` parameters first in its help, then the `common` ones, then the examples.
+    """A command: `own` parameters first in its help, then the `common` ones under their title, then the examples.
 
     Its own options of several values take them at once: `--times 1/30 1/8 0.5`.
     """
@@ -42,8 +42,10 @@ class Command(_Exemplary):
         examples: Sequence[str],
         own: Sequence[click.Parameter] = (),
         common: Sequence[click.Option] = (),
+        title: str = "Common options",
     ) -> None:
         self.examples = examples
+        self.title = title
         self.own = own
         self.split = bool(common)
         debug = click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -61,7 +63,7 @@ class Command(_Exemplary):
             record = parameter.get_help_record(ctx)
             if record is not None and isinstance(parameter, click.Option):
                 records[self.split and parameter in self.own].append(record)
-        titles = {True: f"Options of {self.name}", False: "Common options" if records[True] else "Options"}
+        titles = {True: f"Options of {self.name}", False: self.title if records[True] else "Options"}
         for mine, title in titles.items():
             if records[mine]:
                 with formatter.section(title):

@@ -150,6 +150,7 @@ def _use(kind: str, name: str, fields: tuple[params.Declared, ...]) -> str:
     shown = [f"{d.name}={options.default_text(d) or '...'}" for d in fields if d.required or options.default_text(d)]
     spec = f"{name}:{','.join(shown)}" if shown else name
     option = {"degradations": "-d", "losses": "--loss", "samplers": "--sampler", "priors": "--prior"}.get(kind)
+    option = "gdpkit eval --metric" if kind == "metrics" else option
     return f"Use: {option} {spec}" if option else f"Use: {spec}"
 
 

@@ -8,7 +8,7 @@ from gdpkit.components.base import Component
 from gdpkit.components.degradation import Chain, Degradation, Shape, Unknowns
 from gdpkit.components.observation import Observation, Problem, Result
 from gdpkit.components.prior import Denoised, Prior
-from gdpkit.components.quality import Metric, QualityLoss
+from gdpkit.components.quality import Metric, QualityLoss, SetMetric
 from gdpkit.components.sampler import Noise, Objective, Sampler, Step
 from gdpkit.components.singular import Measured, SingularSystem
 from gdpkit.components.task import PhotoTask, Task
@@ -29,6 +29,7 @@ __all__ = [
     "QualityLoss",
     "Result",
     "Sampler",
+    "SetMetric",
     "Shape",
     "SingularSystem",
     "Step",

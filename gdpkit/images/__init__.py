@@ -16,7 +16,15 @@ from __future__ import annotations
 from gdpkit.images.exposure import Exposure, comparable
 from gdpkit.images.linear import decode_srgb, encode_srgb
 from gdpkit.images.picture import Picture, from_array, to_array
-from gdpkit.images.reading import load, load_raw, open_picture, raw_balance, read_image, read_linear
+from gdpkit.images.reading import (
+    is_scene_linear,
+    load,
+    load_raw,
+    open_picture,
+    raw_balance,
+    read_image,
+    read_linear,
+)
 from gdpkit.images.writing import check_writable, is_linear, is_lossless, save, save_linear, to_png_bytes
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "from_array",
     "is_linear",
     "is_lossless",
+    "is_scene_linear",
     "load",
     "load_raw",
     "open_picture",

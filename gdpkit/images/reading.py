@@ -95,6 +95,13 @@ def read_linear(path: str | os.PathLike[str]) -> Tensor:
         return scene[0]
 
 
+def is_scene_linear(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds scene-linear values, as OpenEXR and Radiance HDR do. Raises ImageError as `load` does."""
+    path = Path(path)
+    with _named(path):
+        return _bytes(path).startswith((linear.EXR_MAGIC, *linear.RADIANCE_MAGIC))
+
+
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into an ImageError that names the file, and keep warnings from the screen."""

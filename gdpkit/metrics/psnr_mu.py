@@ -28,7 +28,7 @@ class PsnrMu(Metric):
     """
 
     name = "psnr-mu"
-    linear: ClassVar[bool] = True
+    radiance: ClassVar[bool] = True
     mu: float = param(5000.0, help="Strength of the compression.", min=1)
     scale: str = param("fit", help="The picture's factor: the median ratio, or 1.", choices=("fit", "none"))
 

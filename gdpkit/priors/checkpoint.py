@@ -69,7 +69,7 @@ def is_ours(file: Path) -> bool:
 
 def save_unet(file: Path, network: UNet, about: Mapping[str, str], overwrite: bool = True) -> None:
     """Write a network's weights in float16 with its metadata; the file appears whole or not at all."""
-    architecture = json.dumps({"widths": network.widths, "depths": network.depths})
+    architecture = json.dumps(network.architecture)
     metadata = {**about, "format": FORMAT, "architecture": architecture, "content_sha256": _UNSEALED}
     weights = {k: v.detach().half().cpu().contiguous() for k, v in network.state_dict().items()}
     with whole_file(file, overwrite) as temporary:

@@ -75,4 +75,4 @@ class EmbeddedPrior(Prior):
 
         network = checkpoint.load_unet(self.file, "cpu").network
         height, width = height + -height % network.multiple, width + -width % network.multiple
-        return cost.evaluation(lambda: UNet(network.widths, network.depths), height, width, torch.ones(1))
+        return cost.evaluation(lambda: UNet(**network.architecture), height, width, torch.ones(1))

@@ -14,12 +14,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIGMA_DATA = 0.5
 SIGMA_RANGE = (0.002, 80.0)  # of the noise levels it is trained for
 
 
@@ -48,14 +48,19 @@ class UNet(nn.Module):
     """D(x; sigma): the expected clean image given x = clean + sigma * n.
 
     `widths` are the channels of each level, the first at half the image's size, and `depths` the residual
-    blocks on each side of each level. Image sides must be multiples of `multiple`.
+    blocks on each side of each level. `sigma_data` is the deviation of the data in EDM's scalings: well below it the
+    network tells the noise, well above it the image. Image sides must be multiples of `multiple`.
     """
 
-    def __init__(self, widths: Sequence[int] = (64, 128, 256), depths: Sequence[int] = (2, 2, 2)) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (64, 128, 256), depths: Sequence[int] = (2, 2, 2), sigma_data: float = 0.5
+    ) -> None:
         super().__init__()
         if len(widths) != len(depths):
             raise ValueError(f"one depth a level: {len(widths)} widths but {len(depths)} depths")
-        self.widths, self.depths = tuple(widths), tuple(depths)
+        if not sigma_data > 0:
+            raise ValueError(f"sigma_data must be more than 0, not {sigma_data}")
+        self.widths, self.depths, self.sigma_data = tuple(widths), tuple(depths), sigma_data
         embedding = 4 * widths[0]
         self.embed = nn.Sequential(nn.Linear(2 * widths[0], embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.first = nn.Conv2d(12, widths[0], 3, padding=1)
@@ -75,6 +80,11 @@ class UNet(nn.Module):
         )
 
     @property
+    def architecture(self) -> dict[str, Any]:
+        """The arguments that make another one like it."""
+        return {"widths": self.widths, "depths": self.depths, "sigma_data": self.sigma_data}
+
+    @property
     def multiple(self) -> int:
         """Image sides must be a multiple of this many pixels."""
         return int(2 ** len(self.widths))
@@ -89,10 +99,14 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x (B, 3, H, W) in [-1, 1] plus noise of deviation sigma (B,) -> the denoised image, the same shape."""
-        s = sigma.to(x.dtype)[:, None, None, None]
-        norm = (s**2 + SIGMA_DATA**2).rsqrt()
-        raw = self.raw(x * norm, sigma)
-        return SIGMA_DATA**2 * norm**2 * x + s * SIGMA_DATA * norm * raw
+        into, skip, out = self.scalings(sigma.to(x.dtype))
+        return skip * x + out * self.raw(x * into, sigma)
+
+    def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """c_in, c_skip and c_out of EDM's table 1, each (B, 1, 1, 1): D(x) = c_skip x + c_out F(c_in x)."""
+        s, data = sigma[:, None, None, None], self.sigma_data
+        norm = (s**2 + data**2).rsqrt()
+        return norm, data**2 * norm**2, s * data * norm
 
     def raw(self, x: Tensor, sigma: Tensor) -> Tensor:
         """F: the unscaled network, on an input of unit variance (EDM, equation 7)."""

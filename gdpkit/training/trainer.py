@@ -17,8 +17,10 @@ from torch import Tensor
 
 from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
-from gdpkit.priors.unet import SIGMA_DATA, UNet
+from gdpkit.priors.unet import UNet
+from gdpkit.training.errors import disturbance
 from gdpkit.training.feed import Feed
+from gdpkit.training.optimizers import optimizers
 from gdpkit.training.photos import Photos, scaled
 from gdpkit.training.recipe import Recipe
 
@@ -53,23 +55,17 @@ class Trainer:
     """Everything that a training is made of, and that a checkpoint holds."""
 
     def __init__(self, recipe: Recipe, photos: Photos, device: torch.device, start: UNet | None = None) -> None:
-        """Start from fresh weights, or from those of `start`, whose widths and depths the recipe must have."""
+        """Start from fresh weights, or from those of `start`, whose architecture the recipe must have."""
         self.recipe, self.photos, self.device = recipe, photos, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            self.network = UNet(recipe.widths, recipe.depths)
+            self.network = UNet(recipe.widths, recipe.depths, recipe.sigma_data)
         if start is not None:
             self.network.load_state_dict(start.state_dict())
         self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizers = optimizers(self.network, recipe.learning_rate, recipe.weight_decay)
         cuda = device.type == "cuda"
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=recipe.weight_decay,
-            fused=cuda,
-        )
         # Compiling takes a minute or so, which a GPU earns back; on a CPU it needs a compiler of C++ besides.
         self._raw = torch.compile(self.network.raw) if cuda else self.network.raw
         torch.backends.cudnn.benchmark = cuda  # all batches have one shape
@@ -105,15 +101,15 @@ class Trainer:
 
     def _train(self) -> float:
         recipe = self.recipe
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.rate(self.step, self.share)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(self.step, self.share)
         clean = scaled(self.feed.take().to(self.device))  # as bytes, a quarter of the way to a GPU
         sigma = self._noise_levels().to(self.device)
-        s = sigma[:, None, None, None]
-        norm = (s**2 + SIGMA_DATA**2).rsqrt()
-        noisy = clean + s * self._weaker() * torch.randn(clean.shape, generator=self._noise, device=self.device)
-        target = (clean - SIGMA_DATA**2 * norm**2 * noisy) / (s * SIGMA_DATA * norm)
-        weighed = (noisy * norm).contiguous(memory_format=torch.channels_last)
+        into, skip, out = self.network.scalings(sigma)
+        noisy = self._disturbed(clean, sigma)
+        target = (clean - skip * noisy) / out
+        weighed = (noisy * into).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
             raw = self._raw(weighed, sigma)
         loss = robust((raw.float() - target).square().flatten(1).mean(1)).mean()
@@ -121,10 +117,11 @@ class Trainer:
         value = float(loss.detach())
         if not math.isfinite(value):
             return math.inf
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self._average()
         return value
 
@@ -136,11 +133,15 @@ class Trainer:
         ends = torch.rand(recipe.batch, generator=draw) < recipe.spread
         return torch.where(ends, anywhere, levels.clamp(least, most)).exp()
 
-    def _weaker(self) -> Tensor:
-        """What to multiply the noise by: a share of the crops has less than sigma says."""
-        shape = (self.recipe.batch, 1, 1, 1)
-        chosen = torch.rand(shape, generator=self._levels) < self.recipe.less_noise
-        return torch.where(chosen, torch.rand(shape, generator=self._levels), 1).to(self.device)
+    def _disturbed(self, clean: Tensor, sigma: Tensor) -> Tensor:
+        """The crops with noise of deviation sigma, (B,), and a share of them with other errors of that size."""
+        noise = torch.randn(clean.shape, generator=self._noise, device=self.device)
+        noisy = clean + sigma[:, None, None, None] * noise
+        other = torch.rand(len(clean), generator=self._levels) < self.recipe.other_errors
+        for i in other.nonzero().flatten().tolist():
+            wrong, white = disturbance(clean[i : i + 1], float(sigma[i]), self._levels)
+            noisy[i] = clean[i] + wrong[0] + white * noise[i]
+        return noisy
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -167,7 +168,7 @@ class Trainer:
         return {
             "model": self.network.state_dict(),
             "ema": self.average.state_dict(),
-            "opt": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "spent": self.seconds,
             "recipe": json.dumps(asdict(self.recipe)),
@@ -194,7 +195,8 @@ class Trainer:
             if not other:
                 self.network.load_state_dict(state["model"])
                 self.average.load_state_dict(state["ema"])
-                self.optimizer.load_state_dict(state["opt"])
+                for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                    optimizer.load_state_dict(kept)
                 self.step, self.seconds = int(state["step"]), float(state["spent"])
                 self._continue(state)
         except Exception as error:  # a foreign file can break the unpickler, and the rest, in any way it likes

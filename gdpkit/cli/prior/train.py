@@ -134,7 +134,11 @@ def _recipe(file: Path | None, begun: UNet | None, duration: dict[str, Any]) -> 
     files = [*([FINE_TUNE] if begun is not None else []), *([file] if file is not None else [])]
     recipe = Recipe.read(*files, **options.given(duration))
     # The network is what it is, whatever a recipe says of fresh ones.
-    return recipe if begun is None else replace(recipe, widths=begun.widths, depths=begun.depths)
+    return (
+        recipe
+        if begun is None
+        else replace(recipe, widths=begun.widths, depths=begun.depths, sigma_data=begun.sigma_data)
+    )
 
 
 def _run(session: Session) -> None:

@@ -15,6 +15,8 @@ from gdpkit.degradations.blur import BOUNDARIES, Blur
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gdpkit import Prior
+
 ORDER: Mapping[str, tuple[str, ...]] = {
     "gaussian": ("size", "sigma"),
     "box": ("size",),
@@ -50,9 +52,9 @@ class Deblur(PhotoTask):
                       unit="pixels")  # fmt: skip
     noise: float | None = param(None, help="Deviation of the photograph's noise; estimated by default.", min=0, max=255,
                                 unit="0..255")  # fmt: skip
-    boundary: str = param("valid", help="What lies beyond the border: the scene, unknown (valid), or, where a program "
+    boundary: str = param("auto", help="What lies beyond the border: the scene, unknown (valid), or, where a program "
                           "blurred, the image mirrored (reflect), its edge pixel (replicate) or its other side "
-                          "(circular).", choices=BOUNDARIES)  # fmt: skip
+                          "(circular); auto tells valid from reflect.", choices=("auto", *BOUNDARIES))  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,17 +69,35 @@ class Deblur(PhotoTask):
     def degradation(self) -> Degradation:
         """The blur."""
         if self.blind:
-            return BlindBlur(size=self.size, boundary=self.boundary)
+            return BlindBlur(size=self.size, boundary=self._border)
         return self._blur()
 
+    @property
+    def _border(self) -> str:
+        return "valid" if self.boundary == "auto" else self.boundary
+
     def problem(self) -> Problem:
-        """One observation: the photograph, with its noise."""
+        """One observation: the photograph, with its noise and its border."""
         problem = super().problem()
         (observation,) = problem.observations
-        rounding = observation.sigma
-        noise = self._noise(observation.image)
+        rounding, pixels = observation.sigma, observation.image
+        kernel = self._kernel(pixels)
+        noise = self._noise(pixels, kernel)
         noise = max(noise, rounding) if self.noise is None else math.hypot(noise, rounding)
-        return replace(problem, observations=(replace(observation, sigma=noise),))
+        observation = replace(observation, sigma=noise)
+        if self.boundary == "auto":
+            from gdpkit_deblur import functional
+
+            if functional.is_mirrored(pixels, kernel, noise / 255):
+                observation = replace(observation, degradation=replace(observation.degradation, boundary="reflect"))  # type: ignore[call-arg]
+        return replace(problem, observations=(observation,))
+
+    def notes(self, problem: Problem, prior: Prior) -> Sequence[str]:
+        """Where the border was told from the picture."""
+        (observation,) = problem.observations
+        if self.boundary != "auto" or observation.degradation.boundary == "valid":  # type: ignore[attr-defined]
+            return ()
+        return ("it was blurred with mirrored borders, as programs do (--boundary valid: it was not)",)
 
     def finish(self, result: Result) -> Tensor:
         """The part that the photograph shows; what the blur brought in from beyond its border is cut off."""
@@ -86,30 +106,35 @@ class Deblur(PhotoTask):
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
         return image[..., top : top + height, left : left + width]
 
-    def _noise(self, pixels: Tensor) -> float:
+    def _kernel(self, pixels: Tensor) -> Tensor:
+        """The kernel, (h, w); an unknown one is guessed."""
+        if not self.blind:
+            return self._blur().weights()
+        channels, height, width = pixels.shape[1:]
+        guessed: Tensor = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
+        return guessed[0]
+
+    def _noise(self, pixels: Tensor, kernel: Tensor) -> float:
         """In 0..255: as given, or estimated, then with the rounding of the file.
 
-        An unknown kernel is guessed first: what passes for noise of a photograph may be texture, of which a motion
-        leaves much along one direction.
+        With an unknown kernel, what passes for noise of a photograph may be texture, of which a motion leaves much
+        along one direction: the guessed kernel tells.
         """
         if self.noise is not None:
             return self.noise
         from gdpkit import estimate
         from gdpkit_deblur import functional
 
-        if not self.blind:
-            return 255 * functional.noise_behind(pixels, self._blur().weights())
-        channels, height, width = pixels.shape[1:]
-        (kernel, *_) = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
-        return min(255 * functional.noise_behind(pixels, kernel), estimate.noise_sigma(pixels))
+        behind = 255 * functional.noise_behind(pixels, kernel)
+        return min(behind, estimate.noise_sigma(pixels)) if self.blind else behind
 
     def _blur(self) -> Blur:
         assert self.kernel is not None
         name, colon, rest = self.kernel.partition(":")
         if name not in ORDER:
-            return _from_file(self.kernel, self.boundary)
+            return _from_file(self.kernel, self._border)
         values = _named(name, rest.split(",")) if colon else []
-        spec = ",".join([f"blur:kernel={name}", f"boundary={self.boundary}", *values])
+        spec = ",".join([f"blur:kernel={name}", f"boundary={self._border}", *values])
         return params.build(Blur, params.parse(spec)[1])
 
 

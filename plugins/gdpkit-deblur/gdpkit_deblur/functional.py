@@ -7,7 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from gdpkit import convolution, solvers
+
 LOST = 0.02  # the share of the frequencies where the kernel leaves least
+SMOOTH = 1.05  # 14 photographs, five kernels: less with mirrored borders, and mostly more, up to 1.6, without
+TRUSTED = 0.1  # how far, in the units of the image, the blurred picture is from the sharp one
+ITERATIONS = 30
+LARGEST = 4_000_000  # pixels; of larger pictures, which no program made for a trial, nothing is known of the border
 LOW = 0.1  # lower frequencies, of the sampling rate, are never lost
 
 
@@ -31,6 +37,42 @@ def noise_behind(image: Tensor, kernel: Tensor) -> float:
     left = torch.where(frequency > LOW, blur.abs() / frequency.clamp_min(LOW), math.inf)
     chosen = left <= left.flatten().kthvalue(max(8, round(LOST * left.numel()))).values
     return float((power[..., chosen].median() / math.log(2)).sqrt())
+
+
+def is_mirrored(image: Tensor, kernel: Tensor, sigma: float) -> bool:
+    """Whether a blurred image (B, C, H, W) was mirrored at its border before it was blurred, as programs do.
+
+    Undone with mirrored borders, an image that was not becomes rougher than it does with borders that nothing is known
+    of: what the border cannot explain rings through the picture. Where the noise, sigma in the units of the image, or
+    the kernel hides that, mirroring does no harm either.
+    """
+    grey = image.mean(1, keepdim=True)
+    if grey[0].numel() > LARGEST:
+        return False
+    rows, columns = (side // 2 for side in kernel.shape)
+    inside = (..., slice(rows, rows + grey.shape[-2]), slice(columns, columns + grey.shape[-1]))
+    beyond = convolution.extended(grey, rows, columns, "reflect")
+    mirrored = _roughness(_undone(grey, grey, kernel, "reflect", sigma))
+    return mirrored <= SMOOTH * _roughness(_undone(grey, beyond, kernel, "valid", sigma)[inside])
+
+
+def _undone(image: Tensor, start: Tensor, kernel: Tensor, boundary: str, sigma: float) -> Tensor:
+    """The least squares solution near `start`, roughly."""
+    weight = (TRUSTED / sigma) ** 2
+
+    def back(y: Tensor) -> Tensor:
+        return weight * convolution.transposed(y, kernel, boundary)
+
+    def normal(d: Tensor) -> Tensor:
+        return d + back(convolution.convolve(d, kernel, boundary))
+
+    rest = back(image - convolution.convolve(start, kernel, boundary))
+    return start + solvers.conjugate_gradients(normal, rest, ITERATIONS, 1e-3)
+
+
+def _roughness(image: Tensor) -> float:
+    across, along = image.diff(n=2, dim=-1), image.diff(n=2, dim=-2)
+    return float(across.square().mean() + along.square().mean())
 
 
 def _window(size: int) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from gdpkit_deblur import Deblur, functional
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
-from gdpkit import GdpkitError, ImageError, Restoration, chain, images, kernels, restore
+from gdpkit import GdpkitError, ImageError, Restoration, chain, convolution, images, kernels, restore
 from gdpkit.testing import check_task, example, picture
 
 
@@ -40,6 +41,24 @@ def error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
 
 def test_the_task_keeps_the_contract(tmp_path: Path) -> None:
     check_task(example(Deblur, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "kernel", [kernels.gaussian(2.0, 9), kernels.box(9), kernels.disk(4.0)], ids=["gaussian", "box", "disk"]
+)
+def test_mirrored_borders_are_told_from_unknown_ones(kernel: torch.Tensor) -> None:
+    photograph = torch.from_numpy(data.astronaut()[:128, 150:270]).permute(2, 0, 1)[None] / 255
+    mirrored, unknown = (convolution.convolve(photograph, kernel, boundary) for boundary in ("reflect", "valid"))
+    for seen, expected in ((mirrored, True), (unknown, False)):
+        rounded = (255 * seen).round() / 255
+        assert functional.is_mirrored(rounded, kernel, 0.3 / 255) is expected
+
+
+def test_whoever_asked_is_told_about_a_mirrored_border() -> None:
+    seen = blurred("blur:kernel=gaussian,size=9,sigma=2,boundary=reflect")
+    for boundary, told in (("auto", True), ("valid", False)):
+        notes = sharpen(seen, kernel="gaussian:9,2", boundary=boundary, steps=1).notes
+        assert any("mirrored" in note for note in notes) is told
 
 
 @pytest.mark.parametrize(
