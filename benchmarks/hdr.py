@@ -49,7 +49,7 @@ def cut(path: Path, half: bool) -> Array:
     top, left = (height - 384) // 2, (width - 512) // 2
     truth = truth[top : top + 384, left : left + 512]
     if half:
-        truth = cv2.resize(truth, (256, 192), interpolation=cv2.INTER_AREA)
+        truth = np.asarray(cv2.resize(truth, (256, 192), interpolation=cv2.INTER_AREA), np.float32)
     scaled: Array = truth * (LEVEL / float(np.median(truth)))
     return scaled
 

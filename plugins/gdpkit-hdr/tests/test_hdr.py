@@ -41,7 +41,8 @@ def encoded(light: Array) -> Array:
 
 def exposed(light: Array, stops: float, sigma: float = 1.0, seed: int = 1) -> NDArray[np.uint8]:
     noise = np.random.default_rng(seed + int(10 * stops) + 100).normal(0, sigma, light.shape)
-    return np.round(np.clip(255 * encoded(light * 2.0**stops) + noise, 0, 255)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.round(np.clip(255 * encoded(light * 2.0**stops) + noise, 0, 255)).astype(np.uint8)
+    return levels
 
 
 def written(folder: Path, pictures: list[NDArray[np.uint8]], times: list[float] | None = None) -> tuple[Path, ...]:
@@ -116,7 +117,9 @@ def test_radiance_is_written_and_other_libraries_read_it(tmp_path: Path) -> None
     exact = OpenEXR.File(str(tmp_path / "scene.exr")).channels()["RGB"].pixels
     np.testing.assert_array_equal(exact, result.radiance)
     result.save(tmp_path / "shared.hdr")
-    shared = cv2.imread(str(tmp_path / "shared.hdr"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    shared = cv2.imread(str(tmp_path / "shared.hdr"), cv2.IMREAD_UNCHANGED)
+    assert shared is not None
+    shared = shared[..., ::-1]
     np.testing.assert_allclose(shared, result.radiance, rtol=0.02, atol=0.02)
     assert not any("exposure times" in note for note in result.notes)
     assert result.image.max() <= 1
