@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -97,7 +98,8 @@ def restore(
         "seed": settings.seed,
         "consistency": round(consistency, 4),
     }
-    return Restoration(output, unknowns, record, problem, notes=task.notes(problem, chosen.prior))
+    scene = partial(task.finish, replace(result, scene_linear=True)) if task.gives_radiance else None
+    return Restoration(output, unknowns, record, problem, notes=task.notes(problem, chosen.prior), radiance=scene)
 
 
 def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit import solvers
 from gdpkit.components import Unknowns
@@ -11,14 +12,21 @@ from gdpkit.views import View
 
 ITERATIONS = 12
 HALVINGS = 4
+BLOCK, MOST = 4, 80
+"""Pixels a side of a block, and blocks a side, from which `blocks` fits."""
 
 
-def improved(view: View, x: Tensor) -> Unknowns:
+def improved(view: View, x: Tensor, blocks: bool = False) -> Unknowns:
     """One Gauss-Newton step of min_u |r(u)|^2 / m + penalty(u), r the residual and m its present mean square.
 
     Dividing by m keeps the image's own error, early in a run, from outweighing the penalty. The step needs no rate and
-    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not.
+    does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. With
+    `blocks`, of a pixelwise degradation, the residual is that of means of small blocks, some of them: an x that is
+    noisy itself would otherwise make every slope look smaller.
     """
+    if blocks:
+        view, thin = view.thinned(BLOCK, MOST)
+        x = thin(x)
     names = list(view.unknowns)
     sizes = [view.unknowns[n].shape for n in names]
     batch = len(x)
@@ -32,7 +40,11 @@ def improved(view: View, x: Tensor) -> Unknowns:
 
     def residual(u: Tensor) -> Tensor:
         r = view.residual(x, named(u))
-        return (r if root is None else r * root).flatten(1) / scale
+        if blocks:
+            r = _of_blocks(r, view.weight)
+        elif root is not None:
+            r = r * root
+        return r.flatten(1) / scale
 
     def penalty(u: Tensor) -> Tensor:
         value = view.degradation.penalty(**named(u))
@@ -49,3 +61,12 @@ def improved(view: View, x: Tensor) -> Unknowns:
     return named(
         solvers.backtracked(lambda u: residual(u).square().sum(1) + penalty(u), start, step, halvings=HALVINGS)
     )
+
+
+def _of_blocks(residual: Tensor, weight: Tensor | None) -> Tensor:
+    """The weighted means of blocks, in units of their noise: sum w r / sqrt(sum w)."""
+    if weight is None:
+        weight = torch.ones_like(residual)
+    total = F.avg_pool2d(weight * residual, BLOCK, ceil_mode=True, divisor_override=1)
+    weights = F.avg_pool2d(weight, BLOCK, ceil_mode=True, divisor_override=1)
+    return total / weights.clamp_min(1e-6).sqrt()

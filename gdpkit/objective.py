@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gdpkit import fitting, solvers
+from gdpkit import fitting, pointwise, solvers
 from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
@@ -18,6 +18,7 @@ CG_ITERATIONS = 100
 CG_TOLERANCE = 1e-4  # at 1e-3 what only a weak observation sees, beside a strong one, is 0.1 off
 NEWTON_STEPS = 3
 HALVINGS = 4
+SETTLED = 1e-4  # unknowns that move less stand still
 
 
 class EnergyObjective:
@@ -37,6 +38,9 @@ class EnergyObjective:
         self._starts = None if self._distance.convex else self._compared("mse")
         batch, _, height, width = self._views[0].clean_shape
         self.shape = (batch, 3, height, width)
+        self._pointwise = not self._alone and all(view.invertible for view in self._views)
+        self._combined: Measured | None = None
+        self._settled = False
         self.device = torch.device(device)
 
     def _compared(self, distance: str) -> list[Misfit]:
@@ -63,7 +67,7 @@ class EnergyObjective:
             return linear
         decomposed = self._system is not None
         if what == "spectral":
-            return decomposed and self._distance.quadratic and not self._losses
+            return (decomposed or self._pointwise) and self._distance.quadratic and not self._losses
         return linear and self._alone and (decomposed or self._whole)
 
     @property
@@ -97,7 +101,15 @@ class EnergyObjective:
         return gradient
 
     def discrepancy(self, x: Tensor) -> Tensor:
-        """The data's part of E over what unit noise is expected to give, (B,): 1 where x fits as the truth does."""
+        """The data's part of E over what unit noise is expected to give, (B,): 1 where x fits as the truth does.
+
+        Of several pixelwise observations, what they say together: no image could mend how they differ.
+        """
+        if self._pointwise and self.supports("spectral"):
+            measured = self.spectral()
+            s = measured.system.values
+            excess = (measured.observed - s * x).square().flatten(1).sum(1) / measured.sigma**2
+            return excess / (s > 0).flatten(1).sum(1).clamp_min(1)
         count = sum((view.count() for view in self._views), start=x.new_zeros(len(x)))
         return self._data(x) / (count * self._distance.expected)
 
@@ -105,10 +117,11 @@ class EnergyObjective:
         """The minimiser over z of E(z) + |z - x|^2 / sigma^2, the mean of N(x, sigma^2) given the observations.
 
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
-        gradients. Elsewhere Newton steps on the linearised degradations, with the distance's weights (iteratively
-        reweighted least squares) and the losses' curvature; none of them raises the sum. A degradation may bring its
-        own, `prox(image, observed, sigma, noise)`: the mean of N(image, sigma^2) given what was observed with that
-        noise, weights being its own as well, or None where it knows no better.
+        gradients; for several pixelwise ones, value by value. Elsewhere Newton steps on the linearised degradations,
+        with the distance's weights (iteratively reweighted least squares) and the losses' curvature; none of them
+        raises the sum. A degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of
+        N(image, sigma^2) given what was observed with that noise, weights being its own as well, or None where it knows
+        no better.
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
         if self.supports("spectral"):
@@ -177,8 +190,15 @@ class EnergyObjective:
         return x + view.pinv(view.image - view.predict(x))
 
     def spectral(self) -> Measured:
-        """The singular system of the one linear observation, and what was observed in it."""
+        """The singular system of the one linear observation, and what was observed in it.
+
+        Of several pixelwise observations, that of all of them, linearised at what they say together.
+        """
         system, view = self._system, self._views[0]
+        if self._pointwise and system is None and self.supports("spectral"):
+            if self._combined is None:
+                self._combined = pointwise.combined(self._views)
+            return self._combined
         if system is None or not self.supports("spectral"):
             raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
         return Measured(system, system.observe(view.image), view.sigma)
@@ -200,11 +220,32 @@ class EnergyObjective:
         return f"{name} has no singular system"
 
     def fit(self, x: Tensor) -> None:
-        """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own."""
+        """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
+
+        Of several pixelwise observations each is fitted to what the others say, until nothing moves any more.
+        """
+        if self._pointwise and self.supports("spectral"):
+            self._fit_together()
+            return
+        self._combined = None
         for view in self._views:
             if view.unknowns:
                 own = getattr(view.degradation, "fit", None)
                 view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
+
+    def _fit_together(self) -> None:
+        if self._settled:
+            return
+        measured = self.spectral()
+        mean = measured.observed / measured.system.values.clamp_min(1e-15)
+        largest = 0.0
+        for view, (weighed, told) in zip(self._views, pointwise.told_by_others(self._views, mean), strict=True):
+            if view.unknowns:
+                before = view.unknowns
+                view.move(fitting.improved(weighed, told, blocks=True))
+                largest = max(largest, *(float((view.unknowns[n] - u).abs().max()) for n, u in before.items()))
+        self._combined = None
+        self._settled = largest < SETTLED
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""

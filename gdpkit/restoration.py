@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ class Restoration:
         record: dict[str, Any],
         problem: Problem,
         notes: Sequence[str] = (),
+        radiance: Callable[[], Tensor] | None = None,
     ) -> None:
         self.tensor = tensor
         self.unknowns: dict[str, npt.NDArray[np.float32]] = {k: u.numpy() for k, u in unknowns.items()}
         self.record = record
         self.notes: tuple[str, ...] = (*(problem.source.notes if problem.source is not None else ()), *notes)
         self._problem = problem
+        self._radiance = radiance
         record["unknowns"] = {k: u.tolist() for k, u in self.unknowns.items() if u.size <= MOST_VALUES}
         if len(tensor) > 1:
             self.notes = (*self.notes, _first(len(tensor), "`image` and `save` give"))
@@ -51,6 +53,11 @@ class Restoration:
         return images.to_array(self.tensor[:1])
 
     @property
+    def radiance(self) -> npt.NDArray[np.float32] | None:
+        """Linear radiance, unbounded, in the form of `image`, of a task that knows it, such as hdr; else None."""
+        return None if self._radiance is None else images.to_array(self._radiance()[:1])
+
+    @property
     def input_image(self) -> npt.NDArray[np.float32]:
         """What was observed, in the same form; the first of a batch."""
         source = self._problem.source
@@ -59,8 +66,9 @@ class Restoration:
     def save(self, path: str | Path, overwrite: bool = False) -> tuple[str, ...]:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
-        Of a batch, that is the first. Large unknowns go to `<stem>.<name>.npy` beside it, kernels also to
-        `<stem>.<name>.png`, to look at. Returns sentences about what could not be kept.
+        Of a batch, that is the first. A task that knows the radiance of its scene writes that to .exr and .hdr. Large
+        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at.
+        Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
@@ -70,7 +78,10 @@ class Restoration:
         for file in (*beside.values(), *pictures.values()):
             if file.exists() and not overwrite:
                 raise ImageError(f"{file}: it exists already; overwrite=True, or --overwrite, replaces it")
-        notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
+        if self._radiance is not None and images.is_linear(path):
+            notes = images.save_linear(path, self._radiance()[:1], overwrite=overwrite)
+        else:
+            notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
         if self._problem.exact and not images.is_lossless(path):
             kind = path.suffix.lower()
             notes += (f"{kind} changes every pixel a little, those to be kept as well; .png, .tif and .webp do not",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 
 import torch
@@ -44,6 +45,38 @@ class View:
             return mean
         mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
         return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+
+    @property
+    def invertible(self) -> bool:
+        """Whether D is pixelwise and can say which clean image explains what was observed."""
+        return self.degradation.pixelwise and hasattr(self.degradation, "inverse")
+
+    def inverse(self) -> Tensor:
+        """What an invertible D says of the clean image, each value by itself."""
+        own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
+        return own(self.image, **self.unknowns)
+
+    def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
+        """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.
+
+        Only of a pixelwise D, as neighbours are lost.
+        """
+        rows, columns = (_blocks(side, block, most) for side in self.image.shape[-2:])
+
+        def thin(image: Tensor) -> Tensor:
+            return image[..., rows, :][..., columns]
+
+        few = copy(self)
+        few.image = thin(self.image)
+        few.weight = None if self.weight is None else thin(self.weight)
+        few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
+        return few, thin
+
+    def weighed(self, share: Tensor) -> View:
+        """The view with its weights multiplied by these."""
+        other = copy(self)
+        other.weight = share if self.weight is None else self.weight * share
+        return other
 
     def residual(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
         """(y - D(x)) / sigma, not weighted."""
@@ -104,3 +137,10 @@ class View:
         self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
         self._linear = None
         self._decomposed = False
+
+
+def _blocks(side: int, block: int, most: int) -> Tensor:
+    """The pixels of at most `most` blocks spread evenly over a side."""
+    count = max(1, min(side // block, most))
+    starts = torch.linspace(0, max(0, side - block), count).round().long()
+    return (starts[:, None] + torch.arange(min(block, side))).flatten()

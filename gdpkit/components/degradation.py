@@ -32,7 +32,11 @@ class Degradation(Component):
     """
 
     pixelwise: ClassVar[bool] = False
-    """Whether each value of the output depends on the same value of the input alone; solving it is then quick."""
+    """Whether each value of the output depends on the same value of the input alone; solving it is then quick.
+
+    If it also grows with it and the degradation has `inverse(observed, **unknowns)`, the clean image that explains
+    every value by itself, several observations are combined in closed form.
+    """
 
     @property
     def noise_sigma(self) -> float:

@@ -31,6 +31,9 @@ class Task(Component):
     examples: ClassVar[tuple[str, ...]] = ()
     """Complete command lines for `--help`."""
 
+    gives_radiance: ClassVar[bool] = False
+    """Whether `finish` gives linear radiance, unbounded, where `Result.scene_linear` asks for it: for .exr and .hdr."""
+
     def problem(self) -> Problem:
         """Read the files and state the problem."""
         raise NotImplementedError

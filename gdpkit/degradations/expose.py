@@ -70,6 +70,17 @@ class Expose(Degradation):
             light = light + exposure.spread(unknowns["light"], *image.shape[-2:])
         return exposure.recorded(light, self.response, self._log_gamma(unknowns))
 
+    def inverse(self, observed: Tensor, **unknowns: Tensor) -> Tensor:
+        """The clean image that is recorded as these values, (B, C, H, W); of a clipped value, its bound."""
+        from gdpkit import exposure
+
+        light = exposure.light_of(observed, self.response, self._log_gamma(unknowns))
+        if "light" in unknowns:
+            light = light - exposure.spread(unknowns["light"], *observed.shape[-2:])
+        log_gain = unknowns.get("log_gain")
+        radiance = light / (log_gain.exp() if log_gain is not None else self.gain or 1.0)
+        return exposure.from_radiance(radiance, self.tone, self.stops)
+
     def simulate(self, image: Tensor, noise: Noise, **unknowns: Tensor) -> Tensor:
         """Clipped to [0, 1]."""
         return self(image, **unknowns).clamp(0, 1)

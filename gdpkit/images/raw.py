@@ -47,22 +47,54 @@ def is_raw(data: bytes) -> bool:
     return dng or sensor or packed or preview
 
 
-def read(data: bytes, *, linear: bool) -> tuple[Tensor, list[str]]:
+def settings(data: bytes) -> tuple[float, float, float]:
+    """Shutter time in seconds, ISO and f-number that LibRaw found; 0 where it found none, or cannot read the file."""
+    import rawpy
+
+    try:
+        with rawpy.imread(BytesIO(data)) as raw:
+            other = raw.other
+            return float(other.shutter_speed), float(other.iso_speed), float(other.aperture)
+    except (rawpy.LibRawError, AttributeError):  # rawpy before 0.22 does not tell
+        return 0.0, 0.0, 0.0
+
+
+def balance(data: bytes) -> tuple[float, ...] | None:
+    """The white balance that the camera stored, a factor for each colour of the sensor; None where it stored none."""
+    import rawpy
+
+    try:
+        with rawpy.imread(BytesIO(data)) as raw:
+            return _stored(list(raw.camera_whitebalance))
+    except rawpy.LibRawError:
+        return None
+
+
+def _stored(factors: list[float]) -> tuple[float, ...] | None:
+    return tuple(factors) if len(factors) > 2 and min(factors[:3]) > 0 else None
+
+
+def read(
+    data: bytes, *, linear: bool, half: bool = False, balance: tuple[float, ...] | None = None
+) -> tuple[Tensor, list[str]]:
     """Develop RAW: float32 (1, C, H, W) in [0, 1], upright, sRGB primaries, and notes.
 
     The camera's white balance where it stored one, else daylight; no automatic brightening, though LibRaw takes a
     frame's maximum for white where it lies above 75 % of the sensor's, against pink highlights. `linear` leaves out the
-    sRGB curve. Raises ImageError where the data cannot be decoded.
+    sRGB curve. `half` makes one pixel of each 2x2 of the sensor, without interpolation: half the size, less noise.
+    `balance` replaces the white balance, e.g. by that of another frame of a bracket. Raises ImageError where the data
+    cannot be decoded.
     """
     import rawpy
 
     try:
         with rawpy.imread(BytesIO(data)) as raw:
             check_size(raw.sizes.width, raw.sizes.height)
-            balance = list(raw.camera_whitebalance)
-            stored = len(balance) > 2 and min(balance[:3]) > 0
+            stored = balance or _stored(list(raw.camera_whitebalance))
             developed = raw.postprocess(
-                use_camera_wb=stored,
+                use_camera_wb=stored is not None and balance is None,
+                user_wb=None if balance is None else list(balance),
+                half_size=half,
                 output_bps=16,
                 output_color=rawpy.ColorSpace.sRGB,
                 no_auto_bright=True,
@@ -74,5 +106,5 @@ def read(data: bytes, *, linear: bool) -> tuple[Tensor, list[str]]:
         raise ImageError(f"its camera RAW data are cut short, damaged or of an unknown kind ({reason})") from error
     if not developed.any():
         raise ImageError("its camera RAW data decode to nothing but zeros: the pixels are missing from the file")
-    notes = [] if stored else ["the camera stored no white balance, daylight is assumed"]
+    notes = [] if stored is not None else ["the camera stored no white balance, daylight is assumed"]
     return to_tensor(developed, 65535), notes

@@ -55,6 +55,30 @@ def load(path: str | os.PathLike[str]) -> Picture:
         return _decode(path, _bytes(path))
 
 
+def load_raw(
+    path: str | os.PathLike[str], *, half: bool = False, balance: tuple[float, ...] | None = None
+) -> Picture | None:
+    """`load` for camera RAW with choices: at half the size, or with another frame's white balance (`raw_balance`).
+
+    None where the file is something else.
+    """
+    path = Path(path)
+    with _named(path):
+        data = _bytes(path)
+        if not raw.is_raw(data):
+            return None
+        pixels, notes = raw.read(data, linear=False, half=half, balance=balance)
+        return Picture(pixels, bits=16, exif=metadata.read_tiff(data), source=str(path), notes=tuple(notes))
+
+
+def raw_balance(path: str | os.PathLike[str]) -> tuple[float, ...] | None:
+    """The white balance that a camera stored in a RAW file; None where there is none, or for another file."""
+    path = Path(path)
+    with _named(path):
+        data = _bytes(path)
+        return raw.balance(data) if raw.is_raw(data) else None
+
+
 def read_linear(path: str | os.PathLike[str]) -> Tensor:
     """Scene-linear values of an EXR, Radiance HDR or camera RAW file: float32 (1, C, H, W), unbounded (RAW: [0, 1]).
 

@@ -69,6 +69,11 @@ def is_lossless(path: Path_) -> bool:
     return _FORMATS.get(Path(path).suffix.lower()) in _LOSSLESS
 
 
+def is_linear(path: Path_) -> bool:
+    """Whether a file of this suffix holds linear light: .exr and .hdr."""
+    return Path(path).suffix.lower() in _LINEAR
+
+
 def save(path: Path_, pixels: Tensor, *, like: Picture | None = None, overwrite: bool = False) -> tuple[str, ...]:
     """Write sRGB-encoded pixels, (C, H, W) or (1, C, H, W) with C = 1 or 3 in [0, 1] (clipped), in the suffix's format.
 

@@ -1,0 +1,171 @@
+"""From aligned exposures to observations: what each value is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gdpkit_hdr import motion, response
+from gdpkit_hdr.response import Fit
+
+Array = NDArray[Any]
+
+FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
+"""Encoded values: from the first one is trusted less and less, above the others it is a bound."""
+BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
+AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
+GUESS = 0.15  # of the encoded range: how well a value is known that every exposure clips, at its bound
+HEADROOM = 2.0  # radiance may be that many times what the shortest exposure records as white
+MARGIN = 5.0  # stops below white at which the longest exposure's radiance meets the straight toe of the tone curve
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One exposure as it is observed: brought to sRGB's curve and to the colour balance of the reference.
+
+    image: (H, W, 3), encoded, 1 where it is clipped.
+    weight: (H, W, 3), of its precision 1 / sigma^2, so that a value of weight w has a noise of sigma / sqrt(w).
+    sigma: in 0..255.
+    gain: its light in units of the reference's.
+    noise: near white, in 0..255.
+    clipped: (H, W, 3), where its values are bounds.
+    white: the light, per channel, at which it clips: 1 but for the balance of colours.
+    moved: (H, W), where it shows something else than the reference.
+    """
+
+    image: Array
+    weight: Array
+    sigma: float
+    gain: float
+    noise: float
+    clipped: NDArray[np.bool_]
+    white: Array
+    moved: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """T of the degradation: radiance 1 stands for `white` times the white of the reference."""
+
+    white: float
+    stops: float
+
+
+def curve(gains: Sequence[float]) -> Curve:
+    """A tone curve that reaches from the brightest thing recorded to the noise of the longest exposure."""
+    white = HEADROOM / min(gains)
+    stops = np.log2(white * max(gains)) + MARGIN
+    return Curve(white, float(np.clip(stops, 8.0, 24.0)))
+
+
+def seen(
+    images: Sequence[Array],
+    valid: Sequence[NDArray[np.bool_]],
+    noise: Sequence[tuple[float, float]],
+    fit: Fit,
+    reference: int,
+) -> list[Seen]:
+    """Exposures from dark to bright, aligned, encoded (H, W, 3), as observations.
+
+    noise: (gain, read) of each, as `gdpkit.estimate.noise_line` gives them, in 0..255.
+    """
+    gains = [float(2 ** (s - fit.stops[reference])) for s in fit.stops]
+    recorded, deviations, alike, clips, whites, trust = [], [], [], [], [], []
+    for image, (slope, read), balance, gain in zip(images, noise, fit.balance, gains, strict=True):
+        factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
+        sigma = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255
+        level = cv2.GaussianBlur(image, (0, 0), AROUND)
+        clipped = (image >= FULL) | ((level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma))
+        linear = fit.response.light(image) * factor
+        straight = response.encoded(linear)
+        whites.append(factor)
+        deviation = sigma * _slope(fit, image, factor)
+        straight[clipped] = 1
+        recorded.append(straight)
+        deviations.append(deviation)
+        trust.append(_trust(level, sigma, clipped))
+        alike.append(response.encoded(linear / gain))
+        clips.append(clipped)
+    moving = motion.moved(images, alike, valid, reference)
+    masks = [(known & ~away).astype(np.float32)[..., None] for known, away in zip(valid, moving, strict=True)]
+    trust = [t * m for t, m in zip(trust, masks, strict=True)]
+    trust = _last_resorts(trust, clips, deviations, masks)
+    found = []
+    parts = zip(recorded, deviations, trust, gains, clips, whites, moving, strict=True)
+    for (image, deviation, share, gain, clipped, white, away), (slope, read) in zip(parts, noise, strict=True):
+        bright = float(np.hypot(read, np.sqrt(255 * slope)))
+        precision = share / np.maximum(deviation, 1e-5) ** 2
+        inside = precision[precision > 0]
+        mean = float(inside.mean()) if inside.size else 1e4
+        found.append(
+            Seen(image, (precision / mean).astype(np.float32), 255 * mean**-0.5, gain, bright, clipped, white, away)
+        )
+    return found
+
+
+def _slope(fit: Fit, image: Array, factor: Array) -> Array:
+    """How much more the value brought to sRGB varies than the recorded one."""
+    step = 1 / 512
+    up = response.encoded(fit.response.light(np.minimum(image + step, 1)) * factor)
+    down = response.encoded(fit.response.light(np.maximum(image - step, 0)) * factor)
+    slope: Array = np.clip((up - down) / (2 * step), 0.2, 5)
+    return slope
+
+
+def _trust(level: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
+    """0 where a value is clipped or black, 1 where it is neither.
+
+    Told from the level around: a noisy value's own would favour values whose noise went one way. A channel that is
+    clipped takes some trust from the others, which cameras mix when they make colours.
+    """
+    top = cv2.dilate(level.max(axis=2), np.ones((3, 3), np.uint8))[..., None]
+    white = np.maximum(CLIPPED - 2 * sigma, 0.5)
+    fading = _ramp((white - level) / (white - FADING + 2 * sigma)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
+    found: Array = np.where(clipped, 0, fading * _ramp(level / np.maximum(BLACK, 3 * sigma))).astype(np.float32)
+    return found
+
+
+def _ramp(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    ramp: Array = x * x * (3 - 2 * x)
+    return ramp
+
+
+def _last_resorts(
+    trust: list[Array],
+    clips: Sequence[NDArray[np.bool_]],
+    deviations: list[Array],
+    masks: Sequence[Array],
+) -> list[Array]:
+    """What no exposure saw well is told by the brightest that is not clipped there, of those that may be asked.
+
+    Where all are clipped the darkest gives a bound, which counts with a deviation of GUESS: the prior may say more.
+    """
+    lost = sum(trust, start=np.zeros_like(trust[0])) < 0.02
+    for k in range(len(trust) - 1, -1, -1):
+        here = lost & (masks[k] > 0) & ~clips[k]
+        trust[k][here] = 1
+        lost &= ~here
+    for k in range(len(trust)):
+        here = lost & (masks[k] > 0)
+        trust[k][here] = (np.maximum(deviations[k], 1e-5)[here] / GUESS) ** 2
+        lost &= ~here
+    return trust
+
+
+def bound(seen: Sequence[Seen]) -> Array:
+    """The least light, in units of the reference's white, that the clipped values leave possible, (H, W, 3).
+
+    A clipped value is a surer word than a dark exposure's on the same pixel.
+    """
+    least = np.zeros_like(seen[0].image)
+    for one in seen:
+        here = one.clipped & ~one.moved[..., None]
+        sure = float(response.decoded(np.array([max(0.5, 1 - 2 * one.noise / 255)]))[0])
+        least = np.maximum(least, np.where(here, sure * one.white / one.gain, 0)).astype(np.float32)
+    return least

@@ -1,0 +1,169 @@
+"""What moved between the exposures: where one contradicts the reference, the reference alone is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+SURE, LIKELY = 2.0, 1.0
+"""How often what is usual two exposures differ where one moved, and how often beside such a place."""
+LEAST_USUAL = 0.03  # of the encoded range: smaller differences are not seen as ghosts
+USUAL = 4.0  # robust deviations
+LEVELS = 12
+DARK, WHITE = 0.02, 0.97
+BLUR = 1.5  # pixels; what moves is larger than a pixel, noise is not
+SAMPLES = 20000
+LEAST_SAMPLES = 400
+ROUNDS = 5
+SPECK = 3e-5  # of the picture; a smaller place is no thing that moved
+GROWN = 1 / 200  # of the longer side, by which a place grows: the edge of a thing is part of it
+BEYOND = 0.1  # of the encoded range, by which a bound must be broken
+
+
+def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask], reference: int) -> list[Mask]:
+    """Where each exposure shows something else than the reference, (H, W); nowhere for the reference itself.
+
+    One exposure tells what the other should be: by a polynomial of its three channels, fitted to the picture so that
+    most of it agrees. So cameras may mix their colours as they like, and only what breaks the rule of all other pixels
+    is taken to have moved. How far pixels usually are from the rule is read off the picture too, for each brightness.
+
+    Args:
+        images: encoded (H, W, 3), aligned, as they were recorded.
+        alike: the same at the brightness of the reference by the response, clipped at 0 and 1.
+        valid: where each reaches, (H, W).
+        reference: which one is believed.
+    """
+    still = np.zeros(images[0].shape[:2], bool)
+    found = []
+    for k, image in enumerate(images):
+        if k == reference:
+            found.append(still)
+            continue
+        a, b = images[reference], image
+        score = np.maximum(_surprise(a, b, valid[k]), _surprise(b, a, valid[k]))
+        score = np.maximum(score, _broken(a, b, alike[k]))
+        found.append(_grown(np.where(valid[k], score, 0).astype(np.float32)))
+    return found
+
+
+def unlike(source: Array, target: Array, valid: Mask) -> float:
+    """The noise of two exposures together, in 0..255: how the target differs from what the source tells it to be.
+
+    Measured in the second derivative, as responses and light differ smoothly; infinite where they share too little.
+    """
+    known = valid & (source.max(axis=2) < WHITE) & (source.max(axis=2) > DARK)
+    known &= (target.max(axis=2) < WHITE) & (target.max(axis=2) > DARK)
+    known = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    at = np.flatnonzero(known)
+    if len(at) < LEAST_SAMPLES:
+        return float("inf")
+    features = _powers(source)
+    some = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # white noise keeps its deviation
+    found = []
+    for c in range(3):
+        rule = _rule(features.reshape(-1, features.shape[2])[some], target[..., c].reshape(-1)[some])
+        off = cv2.filter2D(target[..., c] - features @ rule, cv2.CV_32F, mask)
+        found.append(1.48 * float(np.median(np.abs(off.reshape(-1)[at]))))
+    return 255 * float(np.mean(found))
+
+
+def _surprise(source: Array, target: Array, valid: Mask) -> Array:
+    """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing."""
+    known = valid & (source.max(axis=2) < WHITE) & (source.min(axis=2) > DARK / 4) & (source.max(axis=2) > DARK)
+    score = np.zeros(known.shape, np.float32)
+    features = _powers(source)
+    kernel = np.ones((3, 3), np.uint8)
+    low, high = cv2.erode(target, kernel), cv2.dilate(target, kernel)
+    for c in range(3):
+        both = known & (target[..., c] > DARK) & (target[..., c] < WHITE)
+        at = np.flatnonzero(both)
+        if len(at) < LEAST_SAMPLES:
+            continue
+        at = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+        rule = _rule(features.reshape(-1, features.shape[2])[at], target[..., c].reshape(-1)[at])
+        told = (features @ rule).clip(0, 1)
+        # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
+        off = np.maximum(low[..., c] - told, 0) - np.maximum(told - high[..., c], 0)
+        off = cv2.GaussianBlur(off, (0, 0), BLUR)
+        usual = _usual(np.abs(target[..., c] - told).reshape(-1)[at], told.reshape(-1)[at])
+        here = np.abs(off) / np.interp(told, np.linspace(0, 1, LEVELS), usual)
+        score = np.maximum(score, np.where(both, here, 0))
+    return score.astype(np.float32)
+
+
+def _powers(image: Array) -> Array:
+    """Products of the channels up to the third degree, (H, W, 20)."""
+    one = np.ones(image.shape[:2], np.float32)
+    r, g, b = image[..., 0], image[..., 1], image[..., 2]
+    first = [r, g, b]
+    second = [r * r, g * g, b * b, r * g, r * b, g * b]
+    third = [
+        r * r * r,
+        g * g * g,
+        b * b * b,
+        r * r * g,
+        r * r * b,
+        g * g * r,
+        g * g * b,
+        b * b * r,
+        b * b * g,
+        r * g * b,
+    ]
+    return np.stack([one, *first, *second, *third], axis=2)
+
+
+def _rule(features: Array, wanted: Array) -> Array:
+    """Coefficients by least squares, reweighted so that what breaks the rule does not bend it."""
+    x, y = features.astype(np.float64), wanted.astype(np.float64)
+    weight = np.ones(len(y))
+    solution: Array = np.zeros(x.shape[1])
+    for _ in range(ROUNDS):
+        w = weight[:, None] * x
+        solution = np.linalg.solve(w.T @ x + 1e-4 * len(y) * 1e-3 * np.eye(x.shape[1]), w.T @ y)
+        residual = np.abs(x @ solution - y)
+        weight = 1 / (1 + (residual / (2 * np.median(residual) + 1e-3)) ** 2) ** 2
+    return solution.astype(np.float32)
+
+
+def _usual(residual: Array, level: Array) -> Array:
+    """How far most pixels are from the rule, for each of LEVELS brightnesses."""
+    place = (level * (LEVELS - 1)).round().astype(int)
+    everywhere = float(np.median(residual))
+    found = [float(np.median(residual[place == n])) if (place == n).sum() > 50 else everywhere for n in range(LEVELS)]
+    return np.maximum(LEAST_USUAL, USUAL * 1.48 * np.array(found)).astype(np.float32)
+
+
+def _broken(reference: Array, image: Array, alike: Array) -> Array:
+    """Bounds that an exposure breaks: it is darker than a clipped reference allows, or brighter than a black one."""
+    white = reference.min(axis=2) >= WHITE
+    black = reference.max(axis=2) <= DARK / 2
+    unclipped = image.max(axis=2) < WHITE
+    darker = np.where(white & unclipped, WHITE - BEYOND - alike.max(axis=2), 0)
+    brighter = np.where(black, alike.min(axis=2) - BEYOND, 0)
+    score: Array = (cv2.GaussianBlur(np.maximum(darker, brighter).clip(0), (0, 0), BLUR) / LEAST_USUAL).astype(
+        np.float32
+    )
+    return score
+
+
+def _grown(score: Array) -> Mask:
+    """Likely places that hold a sure one, without specks, a little larger, and without holes."""
+    likely = (score > LIKELY).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+    sure = np.bincount(labels[score > SURE], minlength=count) if count > 1 else np.zeros(1)
+    least = max(6.0, SPECK * score.size)
+    kept = (sure >= least) & (stats[:, cv2.CC_STAT_AREA] >= 2 * least)
+    kept[0] = False
+    radius = max(2, round(GROWN * max(score.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    found = cv2.morphologyEx(kept[labels].astype(np.uint8), cv2.MORPH_CLOSE, disc, iterations=2)
+    grown: Mask = cv2.dilate(found, disc) > 0
+    return grown

@@ -1,0 +1,80 @@
+"""The exposures of a bracket made anew from the radiance: without noise, ghosts and borders."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gdpkit_hdr.bracket import Bracket
+
+Array = NDArray[Any]
+
+GAPS = (3.2, 5.0)
+"""Stops between two exposures for which others are made between; farther apart, neither sees what is between."""
+STEP = 2.0
+SMOOTH = 6.0  # pixels; what a camera does to colours is smoother than noise
+FINE = 3.5  # of 0..255: noise far below this is left in fine detail
+LIFT = 4.0  # one exposure alone is fused with itself this much brighter
+
+
+def developed(radiance: Array, bracket: Bracket, k: int) -> Array:
+    """The k-th exposure as its camera would have recorded the radiance, (H, W, 3) in [0, 1]."""
+    return _recorded(radiance, bracket, bracket.seen[k].gain, bracket.fit.balance[k])
+
+
+def exposures(radiance: Array, bracket: Bracket) -> list[Array]:
+    """Every exposure from dark to bright, restored, and others between those that are far apart.
+
+    A camera does more to colours than a response of each channel tells. What an exposure shows besides, where it is
+    known, is added smoothly, and in detail as far as its noise is small.
+    """
+    made, smooth = [], []
+    for k in range(len(bracket.images)):
+        image = developed(radiance, bracket, k)
+        low, full = _remainder(image, bracket, k)
+        smooth.append(low)
+        made.append((image + full).clip(0, 1))
+    if len(made) == 1:
+        return [made[0], _recorded(radiance, bracket, LIFT, bracket.fit.balance[0])]
+    found = [made[0]]
+    for k in range(1, len(made)):
+        first, second = bracket.seen[k - 1].gain, bracket.seen[k].gain
+        gap = math.log2(max(second / first, 1e-6))
+        count = math.ceil(gap / STEP - 0.25) - 1 if GAPS[0] < gap < GAPS[1] else 0
+        for share in np.linspace(0, 1, count + 2)[1:-1]:
+            balance = (1 - share) * bracket.fit.balance[k - 1] + share * bracket.fit.balance[k]
+            image = _recorded(radiance, bracket, first ** (1 - share) * second**share, balance)
+            between = image + (1 - share) * smooth[k - 1] + share * smooth[k]
+            found.append(between.clip(0, 1).astype(np.float32))
+        found.append(made[k])
+    return found
+
+
+def _recorded(radiance: Array, bracket: Bracket, gain: float, balance: NDArray[np.float64]) -> Array:
+    factor = gain * np.exp(balance - bracket.fit.balance[bracket.reference])
+    return bracket.fit.response.recorded(np.clip(radiance * factor, 0, 1).astype(np.float32))
+
+
+def _remainder(image: Array, bracket: Bracket, k: int) -> tuple[Array, Array]:
+    """What an exposure shows beyond the developed radiance: the smooth part, and with detail; 0 where it moved."""
+    recorded = bracket.images[k]
+    known: Array = (bracket.valid[k] & ~bracket.seen[k].moved).astype(np.float32)[..., None]
+    known = np.asarray(cv2.erode(known, np.ones((3, 3), np.uint8))).reshape(known.shape)
+    rest = (recorded - image) * known
+    near = cv2.GaussianBlur(known, (0, 0), SMOOTH).reshape(known.shape)
+    low = cv2.GaussianBlur(rest, (0, 0), SMOOTH) / np.maximum(near, 0.05)
+    low *= _soft(near)
+    gain, read = bracket.noise[k]
+    variance = np.maximum(gain * 255 * image, 0) + read**2
+    share = FINE**4 / (FINE**4 + variance**2)
+    fade = cv2.GaussianBlur(known, (0, 0), 2.0).reshape(known.shape) * known
+    return low.astype(np.float32), (low + (rest - low * known) * share * fade).astype(np.float32)
+
+
+def _soft(near: Array) -> Array:
+    share: Array = np.clip(2 * near - 0.2, 0, 1)
+    return share

@@ -1,0 +1,234 @@
+"""The camera's response and the ratios of the exposures, fitted to the pixels together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+DARK, WHITE = 0.03, 0.95  # encoded values between which one exposure is compared with another
+BENDS = 5
+STIFF = 0.3  # how readily the response leaves sRGB's: deviation of a coefficient, in the logarithm of light
+RARE = 0.6  # how unlikely such a power is: its logarithm over this, squared, is a loss
+SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRGB, says: shutters are not exact
+FIXED = 3 / 255
+FLOOR = 0.1
+WORTH = 0.85  # a bent curve must bring exposures that much nearer to each other than sRGB's does
+POWERS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of light by sRGB's curve, that a camera's may give instead
+SAMPLES = 5000
+LEAST = 150
+"""Samples that two exposures must share before their pixels tell the ratio."""
+ROUNDS = 8
+CELL = 4  # pixels a side whose mean is one sample: noise and a remaining shift matter less
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """The inverse of a camera's curve, encoded value to light: sRGB's, bent by exp(sum_i c_i b_i(z)).
+
+    bends: c, (channels, BENDS), 0 for sRGB itself. White stays white.
+    """
+
+    bends: NDArray[np.float64]
+
+    def light(self, encoded: Array) -> Array:
+        """(H, W, 3) encoded values in [0, 1] -> linear light in [0, 1]."""
+        if not self.bends.any():
+            return decoded(encoded)
+        levels = np.linspace(0, 1, 4097)
+        found = np.empty_like(encoded)
+        for c in range(encoded.shape[2]):
+            found[..., c] = np.interp(encoded[..., c], levels, self._curve(levels, c))
+        return found
+
+    def recorded(self, light: Array) -> Array:
+        """The inverse of `light`; what is above white is clipped."""
+        if not self.bends.any():
+            return encoded(light)
+        levels = np.linspace(0, 1, 4097)
+        found = np.empty_like(light)
+        for c in range(light.shape[2]):
+            found[..., c] = np.interp(light[..., c], self._curve(levels, c), levels)
+        return found
+
+    def _curve(self, levels: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
+        curve: NDArray[np.float64] = decoded(levels) * np.exp(_basis(levels) @ self.bends[channel])
+        return np.maximum.accumulate(curve)  # a fit to few samples may turn back where there are none
+
+
+def decoded(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
+    """sRGB to light."""
+    above = ((np.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4
+    return np.where(encoded <= 0.04045, encoded / 12.92, above).astype(encoded.dtype)
+
+
+def encoded(light: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Light to sRGB, clipped to [0, 1]."""
+    light = np.clip(light, 0, 1)
+    above = 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.where(light <= 0.0031308, 12.92 * light, above).astype(light.dtype)
+
+
+def _basis(z: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Bends of the logarithm of light, white left alone, (..., BENDS): 1 - z, and waves that vanish at both ends."""
+    z = np.asarray(z, np.float64)
+    waves = [np.sin(np.pi * k * z) / k for k in range(1, BENDS)]
+    return np.stack([1 - z, *waves], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What the pixels say of a bracket, in the order of its exposures.
+
+    response: of the camera.
+    stops: log2 of the light of each exposure, (K,).
+    plain: the same by sRGB's curve and the pixels alone.
+    balance: the logarithm of what each channel of each exposure has more than its others, (K, 3).
+    seen: whether any pixel tells the ratio of an exposure to its neighbour, (K - 1,), from dark to bright.
+    spread: median distance in log light between exposures that both see a pixel, after the fit.
+    """
+
+    response: Response
+    stops: NDArray[np.float64]
+    plain: NDArray[np.float64]
+    balance: NDArray[np.float64]
+    seen: tuple[bool, ...]
+    spread: float
+
+
+def samples(
+    images: Sequence[Array], valid: Sequence[NDArray[np.bool_]]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Means of small cells of every exposure, (K, N, 3), and where a cell is wholly inside the range, (K, N, 3)."""
+    height, width = images[0].shape[:2]
+    cell = CELL if min(height, width) >= 64 * CELL else max(1, min(height, width) // 64)
+    size = (max(1, width // cell), max(1, height // cell))
+    means, inside = [], []
+    for image, known in zip(images, valid, strict=True):
+        # The mean of encoded values, not of light: the curve would make noise look like light in the dark.
+        mean = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
+        good = ((image > DARK / 3) & (image < WHITE + 0.02) & known[..., None]).astype(np.float32)
+        whole = cv2.resize(good, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
+        means.append(mean.reshape(-1, 3))
+        inside.append((whole > 0.999).reshape(-1, 3))
+    order = np.random.default_rng(0).permutation(len(means[0]))[:SAMPLES]
+    return np.stack(means)[:, order].astype(np.float64), np.stack(inside)[:, order]
+
+
+def order(images: Sequence[Array]) -> list[int]:
+    """The exposures from dark to bright, by their mean."""
+    return sorted(range(len(images)), key=lambda k: float(images[k].mean()))
+
+
+def fit(
+    images: Sequence[Array],
+    valid: Sequence[NDArray[np.bool_]],
+    stops: Sequence[float] | None,
+    noise: Sequence[float],
+) -> Fit:
+    """Response and ratios of exposures in order of brightness, aligned, encoded (H, W, 3) in [0, 1].
+
+    Least squares in the logarithm of light over all pairs of neighbours and next neighbours, reweighted against what
+    moved (after Debevec and Malik, "Recovering high dynamic range radiance maps from photographs", SIGGRAPH 1997; the
+    response as a bent sRGB curve, so that few coefficients tell it). Pixels alone hardly tell a power of the light: how
+    far the darkest and the brightest are apart is what `stops` say, and else what sRGB's curve says, unless another
+    power explains the pixels clearly better; those between may move, for shutters are not exact.
+
+    noise: deviation of each exposure, in encoded units.
+    """
+    z, inside = samples(images, valid)
+    count = len(images)
+    floor = np.minimum(np.quantile(z.mean(axis=2), 0.01, axis=1), FLOOR)  # stray light, or a scanner's black
+    inside &= (z > DARK + floor[:, None, None]) & (z < WHITE)
+    inside &= ~_fixed(z)[None, :, None]
+    pairs = [(j, k) for j in range(count) for k in (j + 1, j + 2) if k < count]
+    rows = []
+    for j, k in pairs:
+        both = inside[j] & inside[k]
+        for c in range(3):
+            at = both[:, c].nonzero()[0]
+            rows.append((j, k, c, z[j, at, c], z[k, at, c]))
+    seen = tuple(sum(len(r[3]) for r in rows if (r[0], r[1]) == pair) >= LEAST for pair in pairwise(range(count)))
+    plain = _solve(rows, np.zeros(count), np.full(count, 1e-6), noise, bent=False)[1]
+    gauge = plain if stops is None else np.asarray(stops, np.float64) * np.log(2)
+    hold = np.full(count, 1 / SHUTTER**2)
+    hold[[0, -1]] = 1e10
+    for k in range(count - 1):
+        if not seen[k] and stops is not None:
+            hold[[k, k + 1]] = 1e10
+    found = []
+    for power in POWERS if stops is None else (1.0,):
+        solved = _solve(rows, power * gauge, hold, noise, bent=True)
+        # A smaller range makes every distance smaller, so it is the distance in proportion that tells.
+        found.append((solved[3] / power * math.exp(math.log(power) ** 2 / RARE**2), solved))
+    least, (bends, logs, balance, spread) = min(found, key=lambda pair: pair[0])
+    straight = _solve(rows, plain if stops is None else gauge, hold, noise, bent=False)
+    if least > WORTH * straight[3]:
+        bends, logs, balance, spread = straight
+    return Fit(Response(bends), logs / np.log(2), plain / np.log(2), balance, seen, spread)
+
+
+def _fixed(z: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Cells that are the same in all of three or more exposures, (N,): a frame around the picture, or letters."""
+    if len(z) < 3:
+        return np.zeros(z.shape[1], bool)
+    same: NDArray[np.bool_] = np.ptp(z, axis=0).max(axis=1) < FIXED
+    return same
+
+
+def _solve(
+    rows: Sequence[tuple[int, int, int, NDArray[np.float64], NDArray[np.float64]]],
+    gauge: NDArray[np.float64],
+    hold: NDArray[np.float64],
+    noise: Sequence[float],
+    bent: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
+    """Unknowns: bends shared by the channels, the log of each exposure, the balance of two channels against green."""
+    count = len(gauge)
+    unknowns = BENDS + count + 2 * count
+    blocks, targets, sizes = [], [], []
+    for j, k, c, low, high in rows:
+        if not len(low):
+            continue
+        block = np.zeros((len(low), unknowns))
+        block[:, :BENDS] = _basis(high) - _basis(low)
+        block[:, BENDS + j], block[:, BENDS + k] = 1, -1
+        if c != 1:
+            at = BENDS + count + (c // 2) * count
+            block[:, at + j], block[:, at + k] = 1, -1
+        blocks.append(block)
+        targets.append(np.log(decoded(low)) - np.log(decoded(high)))
+        sizes.append(np.hypot(2.2 / low * noise[j], 2.2 / high * noise[k]) + 0.03)
+    ridge = np.zeros(unknowns)
+    ridge[:BENDS] = 1 / STIFF**2 if bent else 1e12
+    ridge[BENDS : BENDS + count] = hold
+    ridge[BENDS + count :] = 1 / 0.05**2
+    centre = np.zeros(unknowns)
+    centre[BENDS : BENDS + count] = gauge
+    if not blocks:
+        return np.zeros((3, BENDS)), gauge, np.zeros((count, 3)), 0.0
+    matrix, target, size = np.concatenate(blocks), np.concatenate(targets), np.concatenate(sizes)
+    share = min(1.0, 3000 / len(target))  # neighbouring cells are not independent: they do not outvote the ridge
+    solution = centre
+    weight = np.ones(len(target))
+    spread = 0.0
+    for _ in range(ROUNDS):
+        w = share * weight / size**2
+        normal = matrix.T @ (matrix * w[:, None]) + np.diag(ridge)
+        solution = np.linalg.solve(normal, matrix.T @ (w * target) + ridge * centre)
+        residual = (matrix @ solution - target) / size
+        spread = float(np.median(np.abs(residual * size)))
+        weight = 1 / (1 + (residual / max(1.0, 2 * float(np.median(np.abs(residual))))) ** 2) ** 2
+    logs = solution[BENDS : BENDS + count]
+    balance = np.zeros((count, 3))
+    balance[:, 0], balance[:, 2] = solution[BENDS + count :].reshape(2, count)
+    balance -= balance.mean(axis=1, keepdims=True)
+    return np.tile(solution[:BENDS], (3, 1)), logs, balance, spread
