@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from gdpkit.functional import pad_reflect
 
 WHOLE = 0.5  # the share of crops whose error is as large as it may be, and of those with all the noise that is left
+ONLY_LESS = 0.7  # the share of crops with less noise and no other error
 BEYOND = 2.0  # how far the opposite of an error goes
 NONE = 0.25  # the share of crops without any noise
 
@@ -27,7 +28,12 @@ def disturbance(clean: Tensor, limit: float, draw: torch.Generator) -> tuple[Ten
 
     Takes (1, 3, H, W) in [-1, 1] and the noise level, in the same units, that the network will be told. The root mean
     square of error and noise together is at most that. Half of the errors are as large as they can be.
+
+    Most crops only have less noise than the network is told: were a picture without noise always a blurred one, what is
+    smooth by nature would be sharpened.
     """
+    if _uniform(draw) < ONLY_LESS:
+        return torch.zeros_like(clean), limit * _uniform(draw)
     wrong = _KINDS[_whole(len(_KINDS), draw)](clean, draw)
     beyond = _uniform(draw) < 0.5
     size = float(wrong.square().mean().sqrt())
