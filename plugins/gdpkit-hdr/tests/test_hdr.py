@@ -148,6 +148,16 @@ def test_a_handheld_bracket_is_aligned_to_the_middle_and_not_cropped(tmp_path: P
     assert not any("the camera moved" in note for note in merged(written(tmp_path, pictures), align=False).notes)
 
 
+def test_a_picture_larger_than_the_finest_level_is_aligned_too() -> None:
+    light = scene(height=220, width=1720)
+    frames = [
+        (exposed(light[10 + y : 210 + y, 10 + x : 1710 + x], s, sigma=0.5) / 255).astype(np.float32)
+        for s, x, y in ((0.0, 0, 0), (1.0, 6, -4))
+    ]
+    assert max(frames[0].shape) > alignment.FINEST
+    assert alignment.align(frames, 0)[1].shift == pytest.approx((-6, 4), abs=0.3)
+
+
 def test_a_nearly_black_frame_of_a_tripod_is_not_moved() -> None:
     """Where `cv2.AlignMTB` answers with its largest shift."""
     light = scene()
