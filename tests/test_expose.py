@@ -166,6 +166,20 @@ def test_a_clipped_value_says_at_least_white() -> None:
     assert float(found.prox(dark, 0.1).min()) > 0.52  # sRGB 0.537 is a quarter of the light of white
 
 
+def test_a_data_step_by_structural_similarity_gets_as_far_where_values_are_solved_one_by_one() -> None:
+    """Windows of SSIM join values whose slopes differ a hundredfold, from black to a lamp."""
+    clean = picture(1, 3, 48, 48)
+    clean[..., 20:30, 20:30], clean[..., :10, :10] = 0.98, 0.0
+    noise = torch.randn(2, *clean.shape, generator=torch.Generator().manual_seed(0))
+    clean = (clean + 0.05 * noise[0]).clamp(0, 1)
+    model = Expose(gain=0.05)
+    found = EnergyObjective(Problem((Observation(degrade(clean, [model]).pixels, model, 1.0),)), distance="ssim")
+    start = clean + 0.1 * noise[1]
+    moved = found.prox(start, 0.1)
+    cost = float(found.energy(moved)) + float(((moved - start) / 0.1).square().sum())
+    assert cost < 0.06 * float(found.energy(start))
+
+
 def test_a_bracket_is_merged_into_one_image_and_its_gains_are_found() -> None:
     """Three exposures two stops apart; one gain is known, for a product of gain and image has one freedom too many."""
     scene = exposure.from_radiance(exposure.to_radiance(picture(1, 3, 48, 48), "srgb", 0.0), "log", 8.0)
