@@ -152,6 +152,24 @@ def test_the_first_guess_makes_the_picture_as_bright_as_the_target() -> None:
     assert torch.allclose(bright.mean(dim=(1, 2, 3)), torch.tensor(0.45), atol=1e-3)
 
 
+@pytest.mark.parametrize("target", [0.3, 0.97])
+def test_the_first_guess_reaches_any_target_where_white_is_beyond_the_shoulder(target: float) -> None:
+    seen = 0.2 * picture(2, 3, 32, 32)
+    believed = Expose(target=target, tone="shoulder", stops=6.0)
+    clean = believed.inverse(seen, **believed.unknowns(seen, (3, 32, 32))).clamp(0, 1)
+    assert torch.allclose(clean.mean(dim=(1, 2, 3)), torch.tensor(target), atol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.1, 1.0, 4.0, 64.0])
+@pytest.mark.parametrize("tone", ["srgb", "log"])
+def test_noise_before_an_exposure_is_what_it_becomes_at_middle_grey(gain: float, tone: str) -> None:
+    model = Expose(gain=gain, tone=tone)
+    middle = model.inverse(torch.full((1, 1, 64, 64), 0.5)).clamp_max(0.5)
+    noise = torch.randn(middle.shape, generator=torch.Generator().manual_seed(0))
+    measured = 1e3 * float((model(middle + 1e-3 * middle * noise) / middle).std())
+    assert model.propagate(7.0) == pytest.approx(7 * measured, rel=0.05)
+
+
 def test_nothing_but_black_has_a_gain_too() -> None:
     assert torch.isfinite(Expose().unknowns(torch.zeros(1, 3, 16, 16), (3, 16, 16))["log_gain"]).all()
 
