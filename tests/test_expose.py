@@ -216,6 +216,20 @@ def test_a_bracket_is_merged_into_one_image_and_its_gains_are_found() -> None:
     assert float((x - scene).abs().mean()) < 0.005
 
 
+def test_what_one_of_several_exposures_clips_is_told_by_the_others() -> None:
+    """Without any weights: what is 1 in the brightest is a bound, and no measurement of white."""
+    scene = picture(1, 3, 32, 32)
+    models = [Expose(gain=g) for g in (0.25, 1.0, 8.0)]
+    seen = [degrade(scene, [model]).pixels for model in models]
+    assert (seen[2] == 1).float().mean() > 0.2
+    views = tuple(Observation(y, model, 1.0) for y, model in zip(seen, models, strict=True))
+    found = EnergyObjective(Problem(views))
+    for start in (scene, torch.full_like(scene, 0.5)):
+        moved = found.prox(start, 0.1)
+        assert float((moved - scene).abs().max()) < 0.02
+        assert float(found.energy(moved)) < scene.numel()
+
+
 def test_a_dark_photograph_is_restored_through_the_stage() -> None:
     truth = picture(1, 3, 32, 32)
     dark = degrade(truth, ["expose:gain=0.1"]).pixels
