@@ -211,6 +211,17 @@ def test_times_that_contradict_the_pixels_are_not_followed(tmp_path: Path) -> No
     assert any("by --times" in n for n in merged(bracket_files(tmp_path), times=(1.0, 1.1, 1000.0)).notes)
 
 
+def test_times_are_followed_where_the_pixels_tell_nothing(tmp_path: Path) -> None:
+    """The second of three contradicts its time; the third shares no pixel with them."""
+    light = np.full((HEIGHT, WIDTH, 3), 0.0005, np.float32)
+    light[:, WIDTH // 2 :] = 0.2 * 2.0 ** np.random.default_rng(0).uniform(-1, 1, (HEIGHT, WIDTH // 2, 3))
+    files = written(tmp_path, [exposed(light, s) for s in (0.0, 1.0, 9.0)])
+    made, _, notes = bracket.prepare(files, (1.0, 16.0, 512.0), align=False, half=False)
+    assert made.fit.seen == (True, False)
+    assert np.diff(made.fit.stops) == pytest.approx([1.0, 5.0], abs=0.05)
+    assert any("but the pixels say" in note for note in notes)
+
+
 def test_files_of_which_one_has_no_time_are_told(tmp_path: Path) -> None:
     files = bracket_files(tmp_path, times=[0.01, 0.04, 0.16])
     Image.fromarray(exposed(scene(), 2.0)).save(files[2])
