@@ -41,6 +41,10 @@ class Distance(Protocol):
         """Whether Newton steps may start anywhere."""
 
     @property
+    def pixelwise(self) -> bool:
+        """Whether L of a measurement depends on that measurement alone."""
+
+    @property
     def expected(self) -> float:
         """The mean of L / sigma^2 of a measurement with Gaussian noise."""
 
@@ -56,6 +60,7 @@ class Pixelwise:
     weight: Callable[[Tensor], Tensor]
     quadratic: bool = False
     convex: bool = True
+    pixelwise: bool = True
 
     @cached_property
     def expected(self) -> float:
@@ -96,6 +101,7 @@ class Structural:
 
     quadratic: bool = False
     convex: bool = False
+    pixelwise: bool = False
     expected: float = 1.0
 
     def misfit(self, image: Tensor, sigma: float, weight: Tensor | None) -> Misfit:

@@ -108,16 +108,17 @@ def light_of(observed: Tensor, response: str, log_gamma: Tensor | float) -> Tens
 
 
 def gain_for(light: Tensor, target: float, tone: str, stops: float) -> Tensor:
-    """log f with which light / f, clipped at white and encoded by T, has this mean, (B, C, H, W) -> (B,).
+    """log f with which light / f, clipped at T's white and encoded by T, has this mean, (B, C, H, W) -> (B,).
 
     Found by halving an interval, for the mean falls with f. Of nothing but black it is the smallest gain.
     """
     low = light.new_full((len(light),), -MOST_STOPS * math.log(2))
     high = -low
     light = light.clamp_min(0)
+    white = 2**stops if tone == "shoulder" else 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        radiance = (light / middle.exp().view(-1, 1, 1, 1)).clamp_max(1)
+        radiance = (light / middle.exp().view(-1, 1, 1, 1)).clamp_max(white)
         bright = from_radiance(radiance, tone, stops).mean(dim=(1, 2, 3)) > target
         low, high = torch.where(bright, middle, low), torch.where(bright, high, middle)
     return (low + high) / 2

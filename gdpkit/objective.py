@@ -169,7 +169,8 @@ class EnergyObjective:
                 product = product + variance * jacobian.transpose(bend(jacobian.forward(d)))
             return product if curvature is None else product + variance * curvature.forward(d)
 
-        if not all(view.degradation.pixelwise for view in self._views):
+        # Of SSIM, whose windows join values, products with the slopes are no diagonal and may be negative.
+        if not (self._distance.pixelwise and all(view.degradation.pixelwise for view in self._views)):
             return solvers.conjugate_gradients(normal, rhs, CG_ITERATIONS, CG_TOLERANCE)
         # The matrix is diagonal but for the losses: divided by its diagonal it is nearly the identity, and one
         # iteration serves where dark and bright pixels would take a hundred.

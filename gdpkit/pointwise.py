@@ -11,6 +11,8 @@ from gdpkit.components import Measured, SingularSystem
 from gdpkit.views import View
 
 STEPS = 2
+BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept
+UNSURE = 1e-6  # what a bound counts in the first mean: it decides where there is nothing else
 
 
 def combined(views: Sequence[View]) -> Measured:
@@ -18,11 +20,15 @@ def combined(views: Sequence[View]) -> Measured:
 
     m minimises sum_i weight_i (y_i - D_i(m))^2 / sigma_i^2 and p is the curvature there, by Gauss-Newton steps from
     the mean of what each observation says alone. The Hessian is diagonal, so a step is a division. Where nothing is
-    seen, p is 0.
+    seen, p is 0. A value that was clipped counts for nothing where what the others say keeps its bound; where all were
+    clipped it counts as the bound itself.
     """
     says = [view.inverse() for view in views]
     low, high = torch.stack(says).amin(0), torch.stack(says).amax(0)
-    mean, precision = _mean([_seen(view, at, at) for view, at in zip(views, says, strict=True)])
+    alone = [_seen(view, at, at) for view, at in zip(views, says, strict=True)]
+    mean, precision = _mean(
+        [(at, torch.where(_bound(view), UNSURE * p, p)) for view, (at, p) in zip(views, alone, strict=True)]
+    )
     for _ in range(STEPS):
         # A noisy value's own slope would favour values whose noise went up; the slope at the mean does not.
         mean, precision = _mean([_seen(view, mean, None) for view in views])
@@ -57,9 +63,18 @@ def _seen(view: View, at: Tensor, says: Tensor | None) -> tuple[Tensor, Tensor]:
     precision = (slope / view.sigma).square()
     if view.weight is not None:
         precision = precision * view.weight
+    if view.degradation.clips:
+        kept = torch.where(view.image >= 1, predicted > 1 + BEYOND, predicted < -BEYOND)
+        precision = torch.where(_bound(view) & kept, 0, precision)
     if says is None:
         says = at + (view.image - predicted) / slope.clamp_min(1e-6)
     return says, precision
+
+
+def _bound(view: View) -> Tensor:
+    """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W)."""
+    clipped = (view.image >= 1) | (view.image <= 0)
+    return clipped if view.degradation.clips else torch.zeros_like(clipped)
 
 
 def slopes(view: View, at: Tensor) -> tuple[Tensor, Tensor]:

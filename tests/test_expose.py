@@ -152,6 +152,24 @@ def test_the_first_guess_makes_the_picture_as_bright_as_the_target() -> None:
     assert torch.allclose(bright.mean(dim=(1, 2, 3)), torch.tensor(0.45), atol=1e-3)
 
 
+@pytest.mark.parametrize("target", [0.3, 0.97])
+def test_the_first_guess_reaches_any_target_where_white_is_beyond_the_shoulder(target: float) -> None:
+    seen = 0.2 * picture(2, 3, 32, 32)
+    believed = Expose(target=target, tone="shoulder", stops=6.0)
+    clean = believed.inverse(seen, **believed.unknowns(seen, (3, 32, 32))).clamp(0, 1)
+    assert torch.allclose(clean.mean(dim=(1, 2, 3)), torch.tensor(target), atol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.1, 1.0, 4.0, 64.0])
+@pytest.mark.parametrize("tone", ["srgb", "log"])
+def test_noise_before_an_exposure_is_what_it_becomes_at_middle_grey(gain: float, tone: str) -> None:
+    model = Expose(gain=gain, tone=tone)
+    middle = model.inverse(torch.full((1, 1, 64, 64), 0.5)).clamp_max(0.5)
+    noise = torch.randn(middle.shape, generator=torch.Generator().manual_seed(0))
+    measured = 1e3 * float((model(middle + 1e-3 * middle * noise) / middle).std())
+    assert model.propagate(7.0) == pytest.approx(7 * measured, rel=0.05)
+
+
 def test_nothing_but_black_has_a_gain_too() -> None:
     assert torch.isfinite(Expose().unknowns(torch.zeros(1, 3, 16, 16), (3, 16, 16))["log_gain"]).all()
 
@@ -164,6 +182,20 @@ def test_a_clipped_value_says_at_least_white() -> None:
     bright, dark = torch.full_like(seen, 0.9), torch.full_like(seen, 0.4)
     assert torch.equal(found.prox(bright, 0.1), bright)
     assert float(found.prox(dark, 0.1).min()) > 0.52  # sRGB 0.537 is a quarter of the light of white
+
+
+def test_a_data_step_by_structural_similarity_gets_as_far_where_values_are_solved_one_by_one() -> None:
+    """Windows of SSIM join values whose slopes differ a hundredfold, from black to a lamp."""
+    clean = picture(1, 3, 48, 48)
+    clean[..., 20:30, 20:30], clean[..., :10, :10] = 0.98, 0.0
+    noise = torch.randn(2, *clean.shape, generator=torch.Generator().manual_seed(0))
+    clean = (clean + 0.05 * noise[0]).clamp(0, 1)
+    model = Expose(gain=0.05)
+    found = EnergyObjective(Problem((Observation(degrade(clean, [model]).pixels, model, 1.0),)), distance="ssim")
+    start = clean + 0.1 * noise[1]
+    moved = found.prox(start, 0.1)
+    cost = float(found.energy(moved)) + float(((moved - start) / 0.1).square().sum())
+    assert cost < 0.06 * float(found.energy(start))
 
 
 def test_a_bracket_is_merged_into_one_image_and_its_gains_are_found() -> None:
@@ -182,6 +214,20 @@ def test_a_bracket_is_merged_into_one_image_and_its_gains_are_found() -> None:
     assert fitted.unknowns["0.log_gain"].exp().item() == pytest.approx(1.0, rel=0.02)
     assert fitted.unknowns["2.log_gain"].exp().item() == pytest.approx(16.0, rel=0.02)
     assert float((x - scene).abs().mean()) < 0.005
+
+
+def test_what_one_of_several_exposures_clips_is_told_by_the_others() -> None:
+    """Without any weights: what is 1 in the brightest is a bound, and no measurement of white."""
+    scene = picture(1, 3, 32, 32)
+    models = [Expose(gain=g) for g in (0.25, 1.0, 8.0)]
+    seen = [degrade(scene, [model]).pixels for model in models]
+    assert (seen[2] == 1).float().mean() > 0.2
+    views = tuple(Observation(y, model, 1.0) for y, model in zip(seen, models, strict=True))
+    found = EnergyObjective(Problem(views))
+    for start in (scene, torch.full_like(scene, 0.5)):
+        moved = found.prox(start, 0.1)
+        assert float((moved - scene).abs().max()) < 0.02
+        assert float(found.energy(moved)) < scene.numel()
 
 
 def test_a_dark_photograph_is_restored_through_the_stage() -> None:

@@ -34,6 +34,13 @@ def test_a_list_is_a_bracket() -> None:
     assert gdpkit.measure("mef-ssim", exposures[0], exposures[:1]) == pytest.approx(1, abs=1e-4)
 
 
+def test_exposures_that_are_no_bracket_are_an_error_and_a_grey_one_is_not() -> None:
+    one, other = (np.random.default_rng(k).random((48, 48 + k, 3)) for k in (0, 1))
+    with pytest.raises(GdpkitError, match="the exposures differ in size, 48x48 and 49x48 pixels"):
+        gdpkit.measure("mef-ssim", one, [one, other])
+    assert 0 < gdpkit.measure("mef-ssim", one, [one, one[..., 0]]) < 1
+
+
 def test_radiance_of_an_array_is_taken_as_it_is() -> None:
     truth = np.random.default_rng(0).random((16, 16, 3)) * 50
     assert gdpkit.measure("psnr-mu", truth, truth) == math.inf

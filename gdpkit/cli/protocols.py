@@ -109,7 +109,8 @@ def _table(results: Mapping[str, Results], specs: Sequence[str]) -> tuple[list[s
     rows = []
     names = [params.parse(spec)[0] for spec in specs]
     columns = [*specs, *(["fid"] if "fid" not in names else [])]
-    heads = [*names, *(["fid"] if "fid" not in names else [])]
+    # A metric with parameters is not the one that was published; only fid has one, a file.
+    heads = [*(n if n in (spec, "fid") else "" for n, spec in zip(names, specs, strict=True)), "fid"][: len(columns)]
     for task, found in results.items():
         count = len(found.rows)
         pictures = f"gdpkit, {count} picture{'' if count == 1 else 's'}"

@@ -127,17 +127,21 @@ class Expose(Degradation):
         return exposure.roughness(cells) / self.smoothness**2 + level
 
     def propagate(self, sigma: float) -> float:
-        """Noise before it, at middle grey; unchanged where f is not known."""
+        """Noise before it, at middle grey, before or after it, whichever is darker; unchanged where f is not known.
+
+        Middle grey before a large gain is clipped after it, where no noise is left; in the dark there is much.
+        """
         import torch
 
         from gdpkit import exposure
 
         if self.gain is None or not sigma:
             return sigma
-        step = 1e-4
-        pair = torch.tensor([0.5 - step, 0.5 + step], dtype=torch.float64)
+        middle = min(0.5, float(self.inverse(torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64))))
+        step = 1e-3 * middle
+        pair = torch.tensor([middle - step, middle + step], dtype=torch.float64)
         light = self.gain * exposure.to_radiance(pair, self.tone, self.stops)
-        dark, bright = exposure.recorded(light, self.response, math.log(self.gamma)).clamp(0, 1)
+        dark, bright = exposure.recorded(light, self.response, math.log(self.gamma))
         return sigma * float(bright - dark) / (2 * step)
 
     def at_scale(self, s: int) -> Degradation:

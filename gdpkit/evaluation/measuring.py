@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,12 @@ def measure(
 
     Args:
         name: "name:key=value", or a `Metric`.
-        image: a file, an array (H, W[, 3]) or a tensor ([1,] C, H, W).
+        image: a file, an array (H, W[, 3]) or a tensor ([1,] C, H, W), sRGB-encoded in [0, 1], arrays also in
+            integers; for a metric of radiance, linear and at least 0.
         reference: what it is compared with, likewise; for a metric of exposures, a list of them.
+
+    Returns:
+        The value in the metric's own unit, such as dB.
 
     Raises:
         GdpkitError: where they cannot be compared, and for what the metric cannot be told without.
@@ -80,7 +84,7 @@ def measure(
     picture = _read(image, chosen.radiance)
     chosen = chosen.named(Path(image).name) if isinstance(image, str | Path) else chosen
     if several:
-        return _value(chosen, picture, torch.stack([_read(r, chosen.radiance) for r in several], dim=1))
+        return _value(chosen, picture, _stacked(chosen, [_read(r, chosen.radiance) for r in several]))
     return _value(chosen, *_same_channels(picture, one))
 
 
@@ -99,7 +103,8 @@ def evaluate(
         degradation: D, for metrics of the picture degraded again.
         on_picture: called with how many of how many are done.
         on_error: called with what went wrong with one; returns the text for its row, which keeps the values of the
-            metrics that did not fail. Without it the error is raised.
+            metrics that did not fail. What goes wrong with a whole set is told with its last picture. Without it the
+            error is raised.
     """
     rows = []
     features: dict[str, list[tuple[Tensor, Tensor]]] = {n: [] for n, m in metrics.items() if isinstance(m, SetMetric)}
@@ -126,7 +131,13 @@ def evaluate(
     for name, pairs in features.items():
         if pairs:
             found, wanted = (torch.cat(both) for both in zip(*pairs, strict=True))
-            of_all[name] = float(metrics[name].distance(found, wanted))  # type: ignore[attr-defined]
+            try:
+                of_all[name] = float(metrics[name].distance(found, wanted))  # type: ignore[attr-defined]
+            except GdpkitError as reason:
+                if on_error is None:
+                    raise
+                told = "; ".join(filter(None, (rows[-1].error, on_error(comparisons[-1], reason))))
+                rows[-1] = replace(rows[-1], error=told)
     return Results(rows, {name: one.higher_is_better for name, one in metrics.items()}, of_all)
 
 
@@ -160,12 +171,7 @@ class _Files:
         picture = self.again if one.degraded else self.read(self.comparison.output, one.radiance)
         if one.reference == "exposures":
             exposures = [self.read(path, one.radiance) for path in self.comparison.exposures]
-            sizes = {tuple(exposure.shape[-2:]) for exposure in exposures}
-            if len(sizes) > 1:
-                told = " and ".join(sorted(f"{width}x{height}" for height, width in sizes))
-                raise GdpkitError(f"{one.name}: the exposures differ in size, {told} pixels")
-            channels = max(exposure.shape[1] for exposure in exposures)
-            return picture, torch.stack([functional.with_channels(e, channels) for e in exposures], dim=1)
+            return picture, _stacked(one, exposures)
         path = {"truth": self.comparison.truth, "input": self.comparison.input, "none": None}[one.reference]
         if path is None:
             return picture, None
@@ -201,6 +207,16 @@ def _read(source: str | Path | npt.NDArray[Any] | Tensor, radiance: bool) -> Ten
         return images.decode_srgb(images.load(source).pixels)
     array = torch.from_numpy(source.astype("float64"))
     return array[None, None] if array.ndim == 2 else array.movedim(-1, 0)[None]
+
+
+def _stacked(one: Metric, exposures: Sequence[Tensor]) -> Tensor:
+    """A bracket as a metric takes it, (B, K, C, H, W)."""
+    sizes = {tuple(exposure.shape[-2:]) for exposure in exposures}
+    if len(sizes) > 1:
+        told = " and ".join(sorted(f"{width}x{height}" for height, width in sizes))
+        raise GdpkitError(f"{one.name}: the exposures differ in size, {told} pixels")
+    channels = max(exposure.shape[1] for exposure in exposures)
+    return torch.stack([functional.with_channels(e, channels) for e in exposures], dim=1)
 
 
 def _same_channels(image: Tensor, reference: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from gdpkit import hookimpl, images, param, registry
 from gdpkit.components import Metric, SetMetric
+from gdpkit.errors import GdpkitError
 from gdpkit.metrics.consistency import Consistency
 from gdpkit.metrics.loe import LightnessOrderError
 from gdpkit.metrics.mef_ssim import MefSSIM
@@ -49,7 +50,7 @@ class Weighed(Metric):
 
 @dataclass(frozen=True)
 class Spread(SetMetric):
-    """The distance of the mean levels of two sets."""
+    """The distance of the mean levels of two sets, of at least three pictures."""
 
     name = "spread"
     higher_is_better = False
@@ -58,6 +59,8 @@ class Spread(SetMetric):
         return image.mean(dim=(2, 3))
 
     def distance(self, found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        if len(found) < 3:
+            raise GdpkitError("spread compares sets of at least three pictures")
         return (found.mean() - wanted.mean()).abs()
 
 
@@ -260,6 +263,16 @@ def test_a_metric_of_sets_is_one_number(evaluate: Cli) -> None:
     assert result.out.splitlines()[-1].split()[3] == f"{2 / 255:.4f}"
     record = json.loads(evaluate("outputs", "--reference", "truths", "-m", "spread", "--json").out)
     assert record["metrics"]["spread"]["mean"] == pytest.approx(2 / 255, abs=1e-6)
+
+
+def test_a_set_that_is_too_small_leaves_the_other_metrics_measured(evaluate: Cli) -> None:
+    Path("outputs/c_brighten.png").unlink()
+    result = evaluate("outputs", "--reference", "truths", "-m", "spread", "-m", "psnr", "--json")
+    record = json.loads(result.out)
+    assert result.status == 1
+    assert record["metrics"]["psnr"]["mean"] == pytest.approx((psnr(1) + psnr(2)) / 2, abs=1e-3)
+    assert record["metrics"]["spread"]["mean"] is None
+    assert record["pictures"][1]["error"] == "spread compares sets of at least three pictures"
 
 
 def test_a_grey_output_is_compared_with_a_coloured_truth(evaluate: Cli) -> None:

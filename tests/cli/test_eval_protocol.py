@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from gdpkit import chain, engine, images
-from gdpkit.cli import main
+from gdpkit.cli import main, protocols
 from gdpkit.evaluation import published
 from gdpkit.evaluation.protocol import STAGES, square
+from gdpkit.evaluation.tables import Results, Row
 from gdpkit.metrics.consistency import Consistency
 from gdpkit.metrics.psnr import PSNR
 
@@ -69,6 +70,15 @@ def test_all_tasks_stand_beside_the_published_rows(run: Callable[..., Any]) -> N
     assert len(lines) == 1 + 4 + sum(map(len, published.GDP_IMAGENET.values()))
     assert sum("gdpkit, 2 pictures" in line for line in lines) == 4
     assert any(line.split() == ["sr", "GDP-x_0,", "published", "24.42", "0.68", "6.49", "38.24"] for line in lines)
+
+
+def test_published_numbers_do_not_stand_below_another_definition() -> None:
+    specs = ("psnr", "psnr:border=4", "fid:network=net.pth")
+    row = Row("a.png", dict.fromkeys(specs[:2], 20.0))
+    head, rows = protocols._table({"sr": Results([row], dict.fromkeys(specs, True), {specs[2]: 50.0})}, specs)
+    assert head == ["task", "method", *specs]
+    assert ["sr", "gdpkit, 1 picture", "20.00", "20.00", "50.00"] in rows
+    assert ["sr", "GDP-x_0, published", "24.42", "", "38.24"] in rows
 
 
 def test_its_numbers_are_those_of_its_files(run: Callable[..., Any]) -> None:

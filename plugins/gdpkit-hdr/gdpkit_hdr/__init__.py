@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from gdpkit import GdpkitError, Problem, Result, Task, hookimpl, param
 
@@ -36,7 +37,6 @@ class Hdr(Task):
         "gdpkit run hdr --exposures a.dng b.dng --half-size --no-align --tone photographic -o scene.tif",
     )
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"default": {"sampler": "hqs:steps=8"}}
-    example_params: ClassVar[Mapping[str, Any]] = {}
 
     exposures: tuple[Path, ...] = param(help="The exposures, in any order.")
     times: tuple[float, ...] = param((), help="Their times in the same order, e.g. 1/30 0.5; else from the files.",
@@ -53,6 +53,9 @@ class Hdr(Task):
         if self.times and len(self.times) != len(self.exposures):
             count = f"{len(self.times)} values for {len(self.exposures)} exposures"
             raise GdpkitError(f"--times has {count}; give one for each, in the same order")
+        for time in self.times:
+            if not 0 < time < math.inf:
+                raise GdpkitError(f"--times: an exposure time is above 0 seconds, not {time:g}")
 
     def problem(self) -> Problem:
         """One observation for each exposure, aligned; what is clipped, black or moved weighs nothing."""

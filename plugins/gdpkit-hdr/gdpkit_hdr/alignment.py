@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 COARSE = 96  # least side in pixels of the coarsest level
+FINEST = 1600  # longer side of the finest: larger ones add nothing that ECC has not found
 FARTHEST, MOST_TURNED = 0.2, 10.0  # of the longer side, and degrees: more is no handheld bracket
 DARK, WHITE = 4 / 255, 250 / 255
 LEAST_SHARED = 0.02  # of the pixels must be seen by both exposures, inside the range
@@ -103,15 +104,13 @@ def _refined(reference: Array, moving: Array, start: NDArray[np.float32] | None)
         return None if start is None else start
     warp[:, 2] /= 2**levels
     for level in range(levels, -1, -1):
-        if max(height, width) / 2**level > 1600 and level < levels:  # finer adds nothing that ECC has not found
-            warp[:, 2] *= 2
-            continue
-        size = (max(8, width >> level), max(8, height >> level))
-        still, moved = (cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (reference, matched))
-        known = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        if level == levels and start is None:
-            warp = _searched(still, moved, known)
-        warp = _climbed(still, moved, known, warp)
+        if level == levels or max(height, width) / 2**level <= FINEST:
+            size = (max(8, width >> level), max(8, height >> level))
+            still, moved = (cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (reference, matched))
+            known = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+            if level == levels and start is None:
+                warp = _searched(still, moved, known)
+            warp = _climbed(still, moved, known, warp)
         if level:
             warp[:, 2] *= 2
     shift = np.abs(warp[:, :2] @ [width / 2, height / 2] + warp[:, 2] - [width / 2, height / 2]).max()

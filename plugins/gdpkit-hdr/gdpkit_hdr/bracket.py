@@ -128,7 +128,7 @@ def _fit(
     notes: list[str],
     told: bool,
 ) -> Fit:
-    """Ratios from the times where the pixels agree with them, else from the pixels."""
+    """Ratios from the times where the pixels agree with them, else from the pixels, as far as these tell any."""
     count = len(frames)
     if count == 1:
         one = np.zeros(1)
@@ -145,7 +145,9 @@ def _fit(
     fit = response.fit(pixels, valid, given, sigmas)
     if not _contradict(given, fit):
         return fit
-    free = response.fit(pixels, valid, None, sigmas)
+    steps = np.where(fit.seen, np.diff(fit.plain), np.diff(given))  # pixels tell nothing of pairs that share none
+    told_by_pixels = None if all(fit.seen) else [0.0, *np.cumsum(steps).tolist()]
+    free = response.fit(pixels, valid, told_by_pixels, sigmas)
     says = " : ".join(f"{2 ** (s - min(given)):.3g}" for s in given)
     notes.append(f"the exposures are {says} by {source}, but the pixels say {_ratios(free)}, and these are followed")
     return free

@@ -127,7 +127,7 @@ def _rule(features: Array, wanted: Array) -> Array:
     solution: Array = np.zeros(x.shape[1])
     for _ in range(ROUNDS):
         w = weight[:, None] * x
-        solution = np.linalg.solve(w.T @ x + 1e-4 * len(y) * 1e-3 * np.eye(x.shape[1]), w.T @ y)
+        solution = np.linalg.solve(w.T @ x + 1e-7 * len(y) * np.eye(x.shape[1]), w.T @ y)
         residual = np.abs(x @ solution - y)
         weight = 1 / (1 + (residual / (2 * np.median(residual) + 1e-3)) ** 2) ** 2
     return solution.astype(np.float32)

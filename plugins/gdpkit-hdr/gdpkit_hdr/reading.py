@@ -47,9 +47,10 @@ class Frame:
 def read(sources: Sequence[Any], times: Sequence[float], half: bool) -> tuple[list[Frame], list[str]]:
     """The exposures in the order given, those that hold nothing left out, and sentences about what was assumed.
 
-    Raises `GdpkitError` for no exposure, folders, pictures of several sizes, and times that fit none of it.
+    `times`, in seconds, is empty or has one above 0 for each exposure. Raises `GdpkitError` for no exposure, folders,
+    one file given twice, and pictures of several sizes.
     """
-    _check(sources, times)
+    _check(sources)
     balance = None
     frames = []
     for k, source in enumerate(sources):
@@ -75,7 +76,7 @@ def read(sources: Sequence[Any], times: Sequence[float], half: bool) -> tuple[li
     return _telling(frames, notes), notes
 
 
-def _check(sources: Sequence[Any], times: Sequence[float]) -> None:
+def _check(sources: Sequence[Any]) -> None:
     if not len(sources):
         raise GdpkitError("hdr needs at least one exposure, e.g. --exposures dark.jpg middle.jpg bright.jpg")
     paths = [Path(s) for s in sources if isinstance(s, str | Path)]
@@ -84,11 +85,6 @@ def _check(sources: Sequence[Any], times: Sequence[float]) -> None:
             raise ImageError(f"{path}: it is a folder; --exposures takes the files, e.g. --exposures {path}/*.jpg")
         if path in paths[:k]:
             raise GdpkitError(f"{path} is given twice; every exposure counts once")
-    if times and len(times) != len(sources):
-        raise GdpkitError(f"--times has {len(times)} values for {len(sources)} exposures; give one for each, in order")
-    for time in times:
-        if not 0 < time < float("inf"):
-            raise GdpkitError(f"--times: an exposure time is above 0 seconds, not {time:g}")
 
 
 def _check_sizes(frames: Sequence[Frame]) -> None:

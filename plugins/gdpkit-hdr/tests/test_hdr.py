@@ -46,7 +46,7 @@ def exposed(light: Array, stops: float, sigma: float = 1.0, seed: int = 1) -> ND
 
 
 def written(folder: Path, pictures: list[NDArray[np.uint8]], times: list[float] | None = None) -> tuple[Path, ...]:
-    """The exposures as JPEG or PNG files, with EXIF where times are given."""
+    """The exposures as PNG files, with EXIF where times are given."""
     paths = []
     for k, picture in enumerate(pictures):
         path = folder / f"e{k}.png"
@@ -148,6 +148,16 @@ def test_a_handheld_bracket_is_aligned_to_the_middle_and_not_cropped(tmp_path: P
     assert not any("the camera moved" in note for note in merged(written(tmp_path, pictures), align=False).notes)
 
 
+def test_a_picture_larger_than_the_finest_level_is_aligned_too() -> None:
+    light = scene(height=220, width=1720)
+    frames = [
+        (exposed(light[10 + y : 210 + y, 10 + x : 1710 + x], s, sigma=0.5) / 255).astype(np.float32)
+        for s, x, y in ((0.0, 0, 0), (1.0, 6, -4))
+    ]
+    assert max(frames[0].shape) > alignment.FINEST
+    assert alignment.align(frames, 0)[1].shift == pytest.approx((-6, 4), abs=0.3)
+
+
 def test_a_nearly_black_frame_of_a_tripod_is_not_moved() -> None:
     """Where `cv2.AlignMTB` answers with its largest shift."""
     light = scene()
@@ -199,6 +209,17 @@ def test_times_that_contradict_the_pixels_are_not_followed(tmp_path: Path) -> No
     assert high / low == pytest.approx(16, rel=0.05)
     assert any("by the files, but the pixels say" in note for note in result.notes)
     assert any("by --times" in n for n in merged(bracket_files(tmp_path), times=(1.0, 1.1, 1000.0)).notes)
+
+
+def test_times_are_followed_where_the_pixels_tell_nothing(tmp_path: Path) -> None:
+    """The second of three contradicts its time; the third shares no pixel with them."""
+    light = np.full((HEIGHT, WIDTH, 3), 0.0005, np.float32)
+    light[:, WIDTH // 2 :] = 0.2 * 2.0 ** np.random.default_rng(0).uniform(-1, 1, (HEIGHT, WIDTH // 2, 3))
+    files = written(tmp_path, [exposed(light, s) for s in (0.0, 1.0, 9.0)])
+    made, _, notes = bracket.prepare(files, (1.0, 16.0, 512.0), align=False, half=False)
+    assert made.fit.seen == (True, False)
+    assert np.diff(made.fit.stops) == pytest.approx([1.0, 5.0], abs=0.05)
+    assert any("but the pixels say" in note for note in notes)
 
 
 def test_files_of_which_one_has_no_time_are_told(tmp_path: Path) -> None:
@@ -286,7 +307,7 @@ class TestBadBrackets:
     @pytest.mark.parametrize("time", [0.0, -0.5])
     def test_times_of_zero_and_below(self, tmp_path: Path, time: float) -> None:
         with pytest.raises(GdpkitError, match="above 0 seconds"):
-            Hdr(exposures=bracket_files(tmp_path), times=(1.0, time, 4.0)).problem()
+            Hdr(exposures=bracket_files(tmp_path), times=(1.0, time, 4.0))
 
     def test_the_same_file_twice(self, tmp_path: Path) -> None:
         files = bracket_files(tmp_path)
