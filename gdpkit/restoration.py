@@ -68,8 +68,8 @@ class Restoration:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
         Of a batch, that is the first. A task that knows the radiance of its scene writes that to .exr and .hdr. Large
-        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at. Files that hold these
-        values already are left as they are, so that one result can be saved as `scene.png` and as `scene.exr`.
+        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at. Files that hold
+        these values already are left as they are, so that one result can be saved as `scene.png` and as `scene.exr`.
         Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
