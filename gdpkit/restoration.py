@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ class Restoration:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
         Of a batch, that is the first. A task that knows the radiance of its scene writes that to .exr and .hdr. Large
-        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at.
+        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at. Files that hold
+        these values already are left as they are, so that one result can be saved as `scene.png` and as `scene.exr`.
         Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
@@ -75,7 +77,9 @@ class Restoration:
         large = {name: value for name, value in self.unknowns.items() if value.size > MOST_VALUES}
         beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
         pictures = {n: path.with_name(f"{path.stem}.{n}.png") for n, v in large.items() if v.ndim == 3 and len(v) == 1}
-        for file in (*beside.values(), *pictures.values()):
+        kept = {name for name, value in large.items() if not overwrite and _holds(beside[name], value)}
+        pictures = {name: file for name, file in pictures.items() if name not in kept or not file.exists()}
+        for file in (*(file for name, file in beside.items() if name not in kept), *pictures.values()):
             if file.exists() and not overwrite:
                 raise ImageError(f"{file}: it exists already; overwrite=True, or --overwrite, replaces it")
         if self._radiance is not None and images.is_linear(path):
@@ -86,8 +90,9 @@ class Restoration:
             kind = path.suffix.lower()
             notes += (f"{kind} changes every pixel a little, those to be kept as well; .png, .tif and .webp do not",)
         for name, value in large.items():
-            with whole_file(beside[name], overwrite) as temporary:
-                np.save(temporary, value)
+            if name not in kept:
+                with whole_file(beside[name], overwrite) as temporary:
+                    np.save(temporary, value)
             self.record["unknowns"][name] = str(beside[name])
             if name in pictures:
                 images.save(pictures[name], _to_look_at(value), overwrite=overwrite)
@@ -105,6 +110,13 @@ class Restoration:
 
 def _first(count: int, what: str) -> str:
     return f"this is a batch of {count} pictures, of which {what} the first; `tensor` has them all"
+
+
+def _holds(file: Path, values: npt.NDArray[np.float32]) -> bool:
+    """Whether the file is there and is what `np.save` would make it."""
+    wanted = BytesIO()
+    np.save(wanted, values)
+    return file.is_file() and file.read_bytes() == wanted.getvalue()
 
 
 def _to_look_at(values: npt.NDArray[np.float32]) -> Tensor:

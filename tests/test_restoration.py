@@ -142,3 +142,15 @@ def test_fitted_unknowns_are_told_and_large_ones_saved_beside_the_picture(tmp_pa
     assert result.record["unknowns"]["map"] == str(tmp_path / "out.map.npy")
     assert np.array_equal(np.load(tmp_path / "out.map.npy"), result.unknowns["map"])
     json.dumps(result.record)
+
+
+def test_one_result_is_saved_in_two_formats_and_another_keeps_its_unknowns_apart(tmp_path: Path) -> None:
+    result = undo(what=Dim())
+    result.save(tmp_path / "out.png")
+    result.save(tmp_path / "out.tif")
+    np.save(tmp_path / "out.map.npy", result.unknowns["map"] + 1)
+    with pytest.raises(ImageError, match=r"out\.map\.npy: it exists already"):
+        result.save(tmp_path / "out.webp")
+    assert not (tmp_path / "out.webp").exists()
+    result.save(tmp_path / "out.webp", overwrite=True)
+    assert np.array_equal(np.load(tmp_path / "out.map.npy"), result.unknowns["map"])

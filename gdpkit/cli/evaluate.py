@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,12 @@ def _comparisons(
     from gdpkit.evaluation.measuring import Comparison
 
     found, _ = files.expand(outputs)
+    for option, paths in (("--reference", [reference]), ("--input", [input]), ("--exposures", exposures)):
+        for path in paths:
+            if path is not None and not path.exists():
+                near = get_close_matches(path.name, (p.name for p in path.parent.glob("*")), n=1)
+                hint = f". Did you mean {near[0]!r}?" if near else ""
+                raise GdpkitError(f"{option} {path}: there is no such file or folder{hint}")
     endings = {*registry.load().names("tasks"), "degraded"}
 
     def partners(given: Path | None, option: str) -> Sequence[Path | None]:

@@ -166,6 +166,15 @@ def test_outputs_without_a_truth_are_named(evaluate: Cli) -> None:
     assert "paired with one named 'b_brighten' or 'b'" in error
 
 
+@pytest.mark.parametrize("option", ["--reference", "--input", "--exposures"])
+def test_a_partner_that_is_not_there_is_one_error_before_anything_is_measured(evaluate: Cli, option: str) -> None:
+    metric = {"--reference": "psnr", "--input": "loe", "--exposures": "mef-ssim"}[option]
+    result = evaluate("outputs", option, "truth", "-m", metric)
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err == f"Error: {option} truth: there is no such file or folder. Did you mean 'truths'?\n"
+
+
 def test_an_ending_that_is_no_task_is_part_of_the_name(evaluate: Cli) -> None:
     Path("outputs/a_brighten.png").rename("outputs/a_2.png")
     assert "no picture for a_2.png" in evaluate("outputs", "--reference", "truths").error
