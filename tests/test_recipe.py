@@ -70,8 +70,8 @@ def test_recipes_differ_in_what_is_not_their_length() -> None:
     kept = json.loads(json.dumps(asdict(Recipe.read(minutes=3.0))))
     assert Recipe.read(steps=9).differences(kept) == []
     assert Recipe.read(batch=4, widths=(4, 4, 4)).differences(kept) == [
-        "widths is [4, 4, 4], was [64, 128, 256]",
-        "batch is 4, was 32",
+        "widths is [4, 4, 4], was [64, 128, 192]",
+        "batch is 4, was 16",
     ]
 
 

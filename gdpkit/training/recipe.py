@@ -41,7 +41,7 @@ class Recipe:
     sigma_log_mean: float = param(help="Of the logarithm of the noise level.")
     sigma_log_deviation: float = param(help="Of the logarithm of the noise level.", min=0)
     spread: float = param(help="Share of noise levels that is log-uniform.", min=0, max=1)
-    other_errors: float = param(help="Share of crops whose error is not white noise.", min=0, max=1)
+    less_noise: float = param(help="Share of crops with less noise than the level.", min=0, max=1)
     sigma_least: float = param(help="The lowest noise level.", min=1e-6)
     sigma_most: float = param(help="The highest noise level.", min=1e-6)
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
 from gdpkit.priors.unet import UNet
-from gdpkit.training.errors import disturbance
 from gdpkit.training.feed import Feed
 from gdpkit.training.optimizers import optimizers
 from gdpkit.training.photos import Photos, scaled
@@ -107,7 +106,7 @@ class Trainer:
         clean = scaled(self.feed.take().to(self.device))  # as bytes, a quarter of the way to a GPU
         sigma = self._noise_levels().to(self.device)
         into, skip, out = self.network.scalings(sigma)
-        noisy = self._disturbed(clean, sigma)
+        noisy = self._noisy(clean, sigma)
         target = (clean - skip * noisy) / out
         weighed = (noisy * into).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -133,15 +132,12 @@ class Trainer:
         ends = torch.rand(recipe.batch, generator=draw) < recipe.spread
         return torch.where(ends, anywhere, levels.clamp(least, most)).exp()
 
-    def _disturbed(self, clean: Tensor, sigma: Tensor) -> Tensor:
-        """The crops with noise of deviation sigma, (B,), and a share of them with other errors of that size."""
+    def _noisy(self, clean: Tensor, sigma: Tensor) -> Tensor:
+        """The crops with noise of deviation sigma, (B,), and a share of them with less than that."""
         noise = torch.randn(clean.shape, generator=self._noise, device=self.device)
-        noisy = clean + sigma[:, None, None, None] * noise
-        other = torch.rand(len(clean), generator=self._levels) < self.recipe.other_errors
-        for i in other.nonzero().flatten().tolist():
-            wrong, white = disturbance(clean[i : i + 1], float(sigma[i]), self._levels)
-            noisy[i] = clean[i] + wrong[0] + white * noise[i]
-        return noisy
+        chosen = torch.rand(len(clean), generator=self._levels) < self.recipe.less_noise
+        share = torch.where(chosen, torch.rand(len(clean), generator=self._levels), 1).to(self.device)
+        return clean + (share * sigma)[:, None, None, None] * noise
 
     @torch.no_grad()
     def _average(self) -> None:
