@@ -121,6 +121,8 @@ def test_radiance_is_written_and_other_libraries_read_it(tmp_path: Path) -> None
     assert shared is not None
     shared = shared[..., ::-1]
     np.testing.assert_allclose(shared, result.radiance, rtol=0.02, atol=0.02)
+    assert result.unknowns["0.light"].size > 16
+    assert not list(tmp_path.glob("*.npy"))  # a map of stray light beside a picture serves nobody
     assert not any("exposure times" in note for note in result.notes)
     assert result.image.max() <= 1
 
@@ -267,6 +269,13 @@ def test_fusion_shows_what_each_exposure_shows() -> None:
     assert dark > frames[0][:, :20].std()
     assert bright > 2 * frames[2][:, -20:].std()
     np.testing.assert_array_equal(tone.fused(frames[:1]), frames[0])
+
+
+def test_the_papers_preset_is_the_papers_sampler(tmp_path: Path) -> None:
+    assert Hdr.presets["paper"] == {"sampler": "gdp:scale=80000"}
+    result = merged(bracket_files(tmp_path), preset="paper", steps=3)
+    assert (result.record["sampler"], result.record["network_evaluations"]) == ("gdp", 3)
+    assert np.isfinite(result.image).all()
 
 
 def test_sixteen_bits_stay(tmp_path: Path) -> None:
