@@ -271,6 +271,18 @@ def test_fusion_shows_what_each_exposure_shows() -> None:
     np.testing.assert_array_equal(tone.fused(frames[:1]), frames[0])
 
 
+def test_fusion_keeps_the_colour_of_a_wall_that_the_long_exposure_clips() -> None:
+    """A lamp on a yellowish wall: red clips first, and blue, which clips last, would make a ring of it."""
+    y, x = np.mgrid[-1:1:128j, -1:1:160j]
+    light = 0.7 * np.exp(-3 * (x * x + y * y)).astype(np.float32)[..., None] + 0.03
+    light = light * np.array([1.1, 1.0, 0.7], np.float32)
+    frames = [encoded(light * 2.0**s).clip(0, 1) for s in (-3.0, 0.0, 2.0)]
+    shade = response.decoded(tone.fused(frames))
+    balance = shade[..., 2] / shade[..., 1]
+    assert 0.97 < float(np.quantile(balance, 0.02)) / 0.7
+    assert float(np.quantile(balance, 0.98)) / 0.7 < 1.03
+
+
 def test_the_papers_preset_is_the_papers_sampler(tmp_path: Path) -> None:
     assert Hdr.presets["paper"] == {"sampler": "gdp:scale=80000"}
     result = merged(bracket_files(tmp_path), preset="paper", steps=3)
