@@ -22,7 +22,8 @@ HEIGHT, WIDTH = 80, 104
 def scene(seed: int = 0) -> Array:
     """Encoded values of a scene about middle grey."""
     coarse = np.random.default_rng(seed).normal(0, 1, (HEIGHT, WIDTH, 3)).astype(np.float32)
-    texture: Array = 0.4 + sum(0.6 * s * cv2.GaussianBlur(coarse, (0, 0), s) for s in (1.5, 6.0))
+    fine, broad = (0.6 * s * cv2.GaussianBlur(coarse, (0, 0), s) for s in (1.5, 6.0))
+    texture: Array = 0.4 + fine + broad
     return texture
 
 
