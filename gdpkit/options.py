@@ -144,6 +144,7 @@ def metavar(declared: Declared) -> str:
     """How the values of a parameter are written in its help, e.g. "FILE..." or "[average|bicubic]"."""
     words = _words(declared)
     one = f"[{'|'.join(words)}]" if words else _METAVARS.get(_item(declared.type), "TEXT")
+    one = declared.about.metavar or one
     length = _length(declared.type)
     if length is None:
         return one if declared.about.short else f"{one}..."

@@ -30,6 +30,7 @@ class Param:
     choices: tuple[str, ...] = ()
     unit: str = ""
     short: str = ""
+    metavar: str = ""
 
 
 def param(
@@ -41,6 +42,7 @@ def param(
     choices: tuple[str, ...] = (),
     unit: str = "",
     short: str = "",
+    metavar: str = "",
 ) -> Any:
     """Declare a parameter of a component: a dataclass field that also becomes a command-line option.
 
@@ -53,10 +55,11 @@ def param(
         unit: shown behind the help, e.g. "pixels" or "0..255".
         short: one letter, "d" for -d. Of several values such an option then takes one each time that it is given,
             so that it may stand before a file: -d gray -d noise old.png.
+        metavar: what stands for the value in `--help`, e.g. "STAGE"; by the type where it is empty.
 
     Values are checked when the component is constructed; a bad one is a `GdpkitError` that names it.
     """
-    return field(default=default, metadata={_KEY: Param(help, min, max, choices, unit, short)})
+    return field(default=default, metadata={_KEY: Param(help, min, max, choices, unit, short, metavar)})
 
 
 @dataclass(frozen=True)

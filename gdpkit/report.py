@@ -86,6 +86,9 @@ def _usage(error: click.UsageError) -> str:
     text = error.format_message()
     if error.ctx is None:
         return text
+    option = error.param if isinstance(error, click.MissingParameter) else None
+    if isinstance(option, click.Option) and len(option.opts) > 1:  # the short form is what the examples show
+        text = f"Missing option '{min(option.opts, key=len)} {option.metavar or 'TEXT'}'."
     if isinstance(error, click.NoSuchOption):
         options = [name for p in error.ctx.command.get_params(error.ctx) for name in p.opts if name.startswith("--")]
         near = did_you_mean(error.option_name, options)

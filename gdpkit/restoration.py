@@ -68,13 +68,15 @@ class Restoration:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
 
         Of a batch, that is the first. A task that knows the radiance of its scene writes that to .exr and .hdr. Large
-        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at. Files that hold
-        these values already are left as they are, so that one result can be saved as `scene.png` and as `scene.exr`.
+        unknowns go to `<stem>.<name>.npy` beside it, kernels also to `<stem>.<name>.png`, to look at, unless the task
+        says that nobody needs them (`Problem.unknowns_beside`). Files that hold these values already are left as they
+        are, so that one result can be saved as `scene.png` and as `scene.tif`.
         Returns sentences about what could not be kept.
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
-        large = {name: value for name, value in self.unknowns.items() if value.size > MOST_VALUES}
+        wanted = self.unknowns if self._problem.unknowns_beside else {}
+        large = {name: value for name, value in wanted.items() if value.size > MOST_VALUES}
         beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
         pictures = {n: path.with_name(f"{path.stem}.{n}.png") for n, v in large.items() if v.ndim == 3 and len(v) == 1}
         kept = {name for name, value in large.items() if not overwrite and _holds(beside[name], value)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,14 @@ def test_fitted_unknowns_are_told_and_large_ones_saved_beside_the_picture(tmp_pa
     assert result.record["unknowns"]["map"] == str(tmp_path / "out.map.npy")
     assert np.array_equal(np.load(tmp_path / "out.map.npy"), result.unknowns["map"])
     json.dumps(result.record)
+
+
+def test_a_problem_can_keep_its_unknowns_out_of_the_folder(tmp_path: Path) -> None:
+    result = undo(what=Dim())
+    result._problem = replace(result._problem, unknowns_beside=False)
+    result.save(tmp_path / "out.png")
+    assert [file.name for file in tmp_path.iterdir()] == ["out.png"]
+    assert "map" in result.unknowns and "map" not in result.record["unknowns"]
 
 
 def test_one_result_is_saved_in_two_formats_and_another_keeps_its_unknowns_apart(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from gdpkit import chain, degrade, hookimpl, images, param, registry
 from gdpkit.components import Degradation, Shape, Unknowns
 from gdpkit.degradations.downsample import Downsample
+from gdpkit.degradations.expose import Expose
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.noise import GaussianNoise
 from gdpkit.errors import GdpkitError, UnknownNameError
@@ -60,6 +61,7 @@ def test_an_unknown_is_nothing_that_a_restoration_is_told(veil: None) -> None:
             chain([spec])
     assert registry.unknowns(Veil) == ("air_light",)
     assert registry.unknowns(Gray) == ()
+    assert registry.unknowns(Expose) == ("log_gain", "light", "log_gamma")
 
 
 def test_a_chain_is_built_of_texts_and_degradations() -> None:

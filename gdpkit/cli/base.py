@@ -54,7 +54,17 @@ class Command(_Exemplary):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let options of several values take all that follow."""
-        return super().parse_args(ctx, list(options.spread(args, options.several(self.own))))
+        several = options.several(self.own)
+        words = list(options.spread(args, several))
+        try:
+            return super().parse_args(ctx, list(words))
+        except click.MissingParameter as error:
+            option = error.param.opts[0] if error.param is not None else ""
+            left = self.make_parser(ctx).parse_args(list(words))[1]
+            if option in several and left:  # files where the option belongs before them
+                hint = f"Write {option} {' '.join(left)}."
+                raise click.MissingParameter(hint, ctx=ctx, param=error.param) from None
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Two sections where there are both kinds of options. Arguments are explained in the text."""

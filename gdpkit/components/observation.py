@@ -48,12 +48,15 @@ class Problem:
 
     source: the picture whose size, depth and metadata the output follows, where it came from one.
     exact: whether the output promises some of its pixels bit for bit: a file that cannot keep them says so.
+    unknowns_beside: whether large fitted unknowns are files of their own beside a saved output. False where they only
+        served to make it; they stay in `Restoration.unknowns`.
     """
 
     observations: tuple[Observation, ...]
     losses: tuple[QualityLoss, ...] = ()
     source: Picture | None = None
     exact: bool = False
+    unknowns_beside: bool = True
 
     def __post_init__(self) -> None:
         if len({len(o.image) for o in self.observations}) > 1:

@@ -59,16 +59,22 @@ class Expose(Degradation):
         if self.gain is not None and self.per_channel:
             raise GdpkitError("expose: per-channel fits f, so it does not go with gain, which says that f is known")
 
-    def __call__(self, image: Tensor, **unknowns: Tensor) -> Tensor:
+    def __call__(  # type: ignore[override]
+        self,
+        image: Tensor,
+        *,
+        log_gain: Tensor | None = None,
+        light: Tensor | None = None,
+        log_gamma: Tensor | None = None,
+    ) -> Tensor:
         """(B, C, H, W) -> the same shape, not clipped: a solver must find back from beyond white."""
         from gdpkit import exposure
 
-        light = exposure.to_radiance(image, self.tone, self.stops)
-        log_gain = unknowns.get("log_gain")
-        light = light * (log_gain.exp() if log_gain is not None else self.gain or 1.0)
-        if "light" in unknowns:
-            light = light + exposure.spread(unknowns["light"], *image.shape[-2:])
-        return exposure.recorded(light, self.response, self._log_gamma(unknowns))
+        seen = exposure.to_radiance(image, self.tone, self.stops)
+        seen = seen * (log_gain.exp() if log_gain is not None else self.gain or 1.0)
+        if light is not None:
+            seen = seen + exposure.spread(light, *image.shape[-2:])
+        return exposure.recorded(seen, self.response, math.log(self.gamma) if log_gamma is None else log_gamma)
 
     def inverse(self, observed: Tensor, **unknowns: Tensor) -> Tensor:
         """The clean image that is recorded as these values, (B, C, H, W); of a clipped value, its bound."""

@@ -22,6 +22,7 @@ from gdpkit.images.reading import (
     load_raw,
     open_picture,
     raw_balance,
+    raw_white,
     read_image,
     read_linear,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "load_raw",
     "open_picture",
     "raw_balance",
+    "raw_white",
     "read_image",
     "read_linear",
     "save",

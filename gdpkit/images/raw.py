@@ -70,20 +70,43 @@ def balance(data: bytes) -> tuple[float, ...] | None:
         return None
 
 
+def whites(data: bytes) -> tuple[int, int] | None:
+    """Above black, in units of the sensor: the largest value recorded, and what LibRaw knows as white.
+
+    None for kinds of sensor whose values LibRaw does not show one by one, and where it cannot read the file.
+    """
+    import rawpy
+
+    try:
+        with rawpy.imread(BytesIO(data)) as raw:
+            if raw.raw_type != rawpy.RawType.Flat:
+                return None
+            black = max(raw.black_level_per_channel)
+            return int(raw.raw_image_visible.max()) - black, int(raw.white_level) - black
+    except rawpy.LibRawError:
+        return None
+
+
 def _stored(factors: list[float]) -> tuple[float, ...] | None:
     return tuple(factors) if len(factors) > 2 and min(factors[:3]) > 0 else None
 
 
 def read(
-    data: bytes, *, linear: bool, half: bool = False, balance: tuple[float, ...] | None = None
+    data: bytes,
+    *,
+    linear: bool,
+    half: bool = False,
+    balance: tuple[float, ...] | None = None,
+    white: int | None = None,
 ) -> tuple[Tensor, list[str]]:
     """Develop RAW: float32 (1, C, H, W) in [0, 1], upright, sRGB primaries, and notes.
 
-    The camera's white balance where it stored one, else daylight; no automatic brightening, though LibRaw takes a
-    frame's maximum for white where it lies above 75 % of the sensor's, against pink highlights. `linear` leaves out the
-    sRGB curve. `half` makes one pixel of each 2x2 of the sensor, without interpolation: half the size, less noise.
-    `balance` replaces the white balance, e.g. by that of another frame of a bracket. Raises ImageError where the data
-    cannot be decoded.
+    The camera's white balance where it stored one, else daylight; no automatic brightening. A picture to look at takes
+    the frame's own maximum for white where it lies above 75 % of the sensor's, against pink highlights, which would
+    scale every frame of a bracket differently; `linear`, which also leaves out the sRGB curve, does not, and `white`
+    says which value above black it is (`whites`). `half` makes one pixel of each 2x2 of the sensor, without
+    interpolation: half the size, less noise. `balance` replaces the white balance, e.g. by that of another frame of a
+    bracket. Raises ImageError where the data cannot be decoded.
     """
     import rawpy
 
@@ -99,6 +122,8 @@ def read(
                 output_color=rawpy.ColorSpace.sRGB,
                 no_auto_bright=True,
                 gamma=(1, 1) if linear else (2.4, 12.92),
+                adjust_maximum_thr=0.75 if white is None and not linear else 0.0,
+                user_sat=white,
             )
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else "unknown reason"

@@ -7,7 +7,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from io import BytesIO
@@ -56,18 +56,23 @@ def load(path: str | os.PathLike[str]) -> Picture:
 
 
 def load_raw(
-    path: str | os.PathLike[str], *, half: bool = False, balance: tuple[float, ...] | None = None
+    path: str | os.PathLike[str],
+    *,
+    half: bool = False,
+    balance: tuple[float, ...] | None = None,
+    white: int | None = None,
 ) -> Picture | None:
     """`load` for camera RAW with choices: at half the size, or with another frame's white balance (`raw_balance`).
 
-    None where the file is something else.
+    `white` is the sensor's value for white that a bracket has in common (`raw_white`). None where the file is something
+    else.
     """
     path = Path(path)
     with _named(path):
         data = _bytes(path)
         if not raw.is_raw(data):
             return None
-        pixels, notes = raw.read(data, linear=False, half=half, balance=balance)
+        pixels, notes = raw.read(data, linear=False, half=half, balance=balance, white=white)
         return Picture(pixels, bits=16, exif=metadata.read_tiff(data), source=str(path), notes=tuple(notes))
 
 
@@ -77,6 +82,24 @@ def raw_balance(path: str | os.PathLike[str]) -> tuple[float, ...] | None:
     with _named(path):
         data = _bytes(path)
         return raw.balance(data) if raw.is_raw(data) else None
+
+
+def raw_white(paths: Sequence[str | os.PathLike[str]]) -> int | None:
+    """The value of white that RAW files of one bracket have in common, in units of the sensor above black.
+
+    The largest that any of them recorded where that is above 75 % of what LibRaw knows as white: there the sensor
+    clips, which is often below; else what LibRaw knows. None where a file is no RAW, or they are of several sensors.
+    """
+    found = []
+    for path in map(Path, paths):
+        with _named(path):
+            data = _bytes(path)
+            found.append(raw.whites(data) if raw.is_raw(data) else None)
+    told = [levels for levels in found if levels is not None]
+    if len(told) < len(found) or len({known for _, known in told}) != 1:
+        return None
+    peak, known = max(told)
+    return peak if peak > 0.75 * known else known
 
 
 def read_linear(path: str | os.PathLike[str]) -> Tensor:

@@ -32,6 +32,22 @@ def dng(level: int, side: int = 64) -> bytes:
     return b"II*\0" + struct.pack("<I", 8) + ifd.tobytes(8) + pixels
 
 
+def test_frames_of_a_bracket_have_one_white(tmp_path: Path) -> None:
+    """Left alone, LibRaw makes white the maximum of a frame that nearly reaches white, and so scales it by itself."""
+    files = [tmp_path / name for name in ("dark.dng", "bright.dng")]
+    for file, level in zip(files, (450, 900), strict=True):
+        file.write_bytes(dng(level))
+    white = images.raw_white(files)
+    assert white == 900
+    assert images.raw_white(files[:1]) == 1023  # 450 is no sensor that clips
+    developed = [images.load_raw(file, white=white) for file in files]
+    for pair in ([images.read_linear(file) for file in files],
+                 [images.decode_srgb(one.pixels) for one in developed if one is not None]):  # fmt: skip
+        channels = [light.mean(dim=(0, 2, 3)) for light in pair]
+        least = int(channels[0].argmin())  # daylight's balance clips the others
+        assert float(channels[1][least] / channels[0][least]) == pytest.approx(2, rel=0.03)
+
+
 def test_zeros_from_libraw_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "sensor.dng"
     for level, refused in ((500, False), (0, True)):

@@ -36,7 +36,10 @@ class Hdr(Task):
         "gdpkit run hdr --exposures a.png b.png c.png --times 1/30 1/8 0.5 -o scene.exr",
         "gdpkit run hdr --exposures a.dng b.dng --half-size --no-align --tone photographic -o scene.tif",
     )
-    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"default": {"sampler": "hqs:steps=8"}}
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "default": {"sampler": "hqs:steps=8"},
+        "paper": {"sampler": "gdp:scale=80000"},
+    }
 
     exposures: tuple[Path, ...] = param(help="The exposures, in any order.")
     times: tuple[float, ...] = param((), help="Their times in the same order, e.g. 1/30 0.5; else from the files.",

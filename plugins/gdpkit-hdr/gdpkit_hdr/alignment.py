@@ -21,6 +21,7 @@ LEAST_SHARED = 0.02  # of the pixels must be seen by both exposures, inside the 
 BETTER = 0.01  # in correlation: less is no reason to move anything
 LEAST_ALIKE = 0.3
 EDGE = 1e-3
+SMALL, LEAST_TOLD, SAME = 24, 0.1, 0.6  # longer side, share of the pixels and correlation by which scenes are told
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,32 @@ def align(images: Sequence[Array], reference: int) -> list[Placed]:
                 warps[k] = _refined(greys[reference], greys[k], _then(known, found)) if other != reference else found
                 break
     return [_placed(image, warps[k], k == reference) for k, image in enumerate(images)]
+
+
+def unrelated(one: Array, other: Array) -> bool:
+    """Whether two exposures, encoded (H, W, 3), show different scenes, for all that they share.
+
+    Seen small, where neither noise nor a movement of the camera counts for much, exposures of one scene have their
+    bright and dark places in common. Too few pixels inside the range tell nothing.
+    """
+    greys = [cv2.cvtColor(np.ascontiguousarray(i), cv2.COLOR_RGB2GRAY) for i in (one, other)]
+    scale = SMALL / max(greys[0].shape)
+    width, height = (max(4, round(side * scale)) for side in greys[0].shape[1::-1])
+    still, moving = (cv2.resize(g, (width, height), interpolation=cv2.INTER_AREA) for g in greys)
+    matched, inside = _matched(moving, still)
+    if inside.mean() < LEAST_TOLD:
+        return False
+    reach = max(1, int(FARTHEST * SMALL / 2))
+    best = -1.0
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            here = (slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx)))
+            there = (slice(max(0, -dy), height + min(0, -dy)), slice(max(0, -dx), width + min(0, -dx)))
+            both = inside[there]
+            a, b = still[here][both], matched[there][both]
+            if len(a) >= LEAST_TOLD * width * height and min(a.std(), b.std()) > 1 / 255:
+                best = max(best, float(np.corrcoef(a, b)[0, 1]))
+    return best < SAME
 
 
 def _placed(image: Array, warp: NDArray[np.float32] | None, is_reference: bool) -> Placed:

@@ -59,6 +59,7 @@ def prepare(
     reference = _reference(frames)
     placed = alignment.align(pixels, reference) if align and len(frames) > 1 else None
     if placed is not None:
+        _check_scene(frames, placed, reference)
         pixels = [p.image for p in placed]
         notes += _told(frames, placed)
     valid = [p.valid for p in placed] if placed is not None else [np.ones(p.shape[:2], bool) for p in pixels]
@@ -82,6 +83,17 @@ def _reference(frames: Sequence[Frame]) -> int:
     if count % 2:
         return count // 2
     return max(count // 2 - 1, count // 2, key=lambda k: frames[k].telling)
+
+
+def _check_scene(frames: Sequence[Frame], placed: Sequence[alignment.Placed], reference: int) -> None:
+    """Raise for a frame that cannot be aligned because it shows something else."""
+    for k, place in enumerate(placed):
+        near = frames[k + 1 if k < reference else k - 1]
+        if not place.trusted and alignment.unrelated(near.encoded, frames[k].encoded):
+            raise GdpkitError(
+                f"{near.name} and {frames[k].name} do not look like exposures of one scene; give those of one bracket, "
+                "or --no-align to merge them as they are"
+            )
 
 
 def _told(frames: Sequence[Frame], placed: Sequence[alignment.Placed]) -> list[str]:

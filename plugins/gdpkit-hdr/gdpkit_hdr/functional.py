@@ -34,7 +34,7 @@ def problem(sources: Sequence[Any], times: Sequence[float], align: bool, half: b
             model = Expose(start=made.curve.white * one.gain, map="smooth", smoothness=STRAY, **curve)
         observations.append(Observation(_tensor(one.image), model, max(one.sigma, 1e-3), _tensor(one.weight)))
     picture = replace(frame.picture, notes=(*frame.picture.notes, *notes))
-    return BracketProblem(tuple(observations), source=picture, bracket=made)
+    return BracketProblem(tuple(observations), source=picture, unknowns_beside=False, bracket=made)
 
 
 def radiance(result: Result) -> Tensor:

@@ -52,10 +52,12 @@ def read(sources: Sequence[Any], times: Sequence[float], half: bool) -> tuple[li
     """
     _check(sources)
     balance = None
+    files = all(isinstance(source, str | Path) for source in sources)
+    white = images.raw_white(sources) if files and len(sources) > 1 else None
     frames = []
     for k, source in enumerate(sources):
         file = isinstance(source, str | Path)
-        picture = images.load_raw(source, half=half, balance=balance) if file else None
+        picture = images.load_raw(source, half=half, balance=balance, white=white) if file else None
         if picture is not None and balance is None:
             balance = images.raw_balance(source)  # of the first for all: a balance of its own would look like colour
         if picture is None:

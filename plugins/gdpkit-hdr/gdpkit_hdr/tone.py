@@ -21,6 +21,7 @@ WINDOW = 3.0  # deviation in pixels of the window whose contrast counts
 CONTRAST, SATURATION = 2.0, 0.3  # powers of two measures of how good an exposure is
 WELL = 0.5  # deviation about middle grey of the third
 FLAT = 0.02
+NEARLY, CLIPPED = 0.85, 1e-3  # of white: an exposure's colours count less from here on, and so much at white
 SHARP = 1.0  # power of local contrast among the weights of fine levels
 COARSEST = 2  # least side in pixels of the coarsest level
 HALVINGS = 20
@@ -32,12 +33,16 @@ def fused(exposures: Sequence[Array]) -> Array:
     Exposure fusion (Mertens, Kautz and Van Reeth, Pacific Graphics 2007): Laplacian pyramids, weighed by local contrast
     and saturation. In fine levels the exposure with the most local contrast counts for more, as in the fusion by
     structural patches (Ma et al., TIP 2017).
+
+    Colours are fused apart from brightness: a camera's channels clip one after the other, so that around what is
+    clipped an exposure has much contrast and saturation, and a wrong colour.
     """
     if len(exposures) == 1:
         return exposures[0]
     weights = [_weight(e) for e in exposures]
-    total = sum(weights[1:], start=weights[0])
-    return _blended(list(exposures), [w / total for w in weights]).clip(0, 1)
+    coloured = [w * _unclipped(e) for w, e in zip(weights, exposures, strict=True)]
+    split = [cv2.cvtColor(np.ascontiguousarray(e, np.float32), cv2.COLOR_RGB2YCrCb) for e in exposures]
+    return np.asarray(cv2.cvtColor(_blended(split, weights, coloured), cv2.COLOR_YCrCb2RGB)).clip(0, 1)
 
 
 def photographic(radiance: Array) -> Array:
@@ -88,28 +93,45 @@ def _weight(exposure: Array) -> Array:
     return weight
 
 
-def _blended(exposures: list[Array], weights: list[Array]) -> Array:
+def _unclipped(exposure: Array) -> Array:
+    """1 where every channel is below NEARLY, falling smoothly to next to nothing where one is white.
+
+    Next to nothing, and not 0: where every exposure is white they count as they did.
+    """
+    top = cv2.GaussianBlur(exposure, (0, 0), WINDOW).max(axis=2)
+    room = np.clip((1 - top) / (1 - NEARLY), 0, 1)
+    share: Array = CLIPPED + (1 - CLIPPED) * room * room * (3 - 2 * room)
+    return share
+
+
+def _blended(exposures: list[Array], weights: list[Array], coloured: list[Array]) -> Array:
+    """Luma by `weights`, the two channels of colour by `coloured`; exposures (H, W, 3) as Y, Cr, Cb."""
     height, width = exposures[0].shape[:2]
     levels = max(1, int(math.log2(max(2, min(height, width) / COARSEST))))
     laplacians = [_laplacian(e, levels) for e in exposures]
-    gaussians = [_gaussian(w, levels) for w in weights]
+    gaussians = [[_gaussian(w, levels) for w in _shares(some)] for some in (weights, coloured)]
     result: Array | None = None
     for level in range(levels, -1, -1):
         bands = [pyramid[level] for pyramid in laplacians]
-        shares = [pyramid[level] for pyramid in gaussians]
+        bright, colour = ([pyramid[level] for pyramid in some] for some in gaussians)
         if level < levels and SHARP:
-            shares = [s * _energy(band) ** SHARP for s, band in zip(shares, bands, strict=True)]
-            total = sum(shares) + 1e-20
-            shares = [s / total for s in shares]
-        band = sum((s[..., None] * b for s, b in zip(shares, bands, strict=True)), start=np.zeros_like(bands[0]))
+            sharp = [_energy(band) ** SHARP for band in bands]
+            bright, colour = (_shares([s * e for s, e in zip(some, sharp, strict=True)]) for some in (bright, colour))
+        shares = [np.stack([b, c, c], axis=2) for b, c in zip(bright, colour, strict=True)]
+        band = sum((s * b for s, b in zip(shares, bands, strict=True)), start=np.zeros_like(bands[0]))
         result = band if result is None else cv2.pyrUp(result, dstsize=band.shape[1::-1]) + band
     assert result is not None
     return result
 
 
+def _shares(weights: list[Array]) -> list[Array]:
+    total = sum(weights[1:], start=weights[0]) + 1e-20
+    return [w / total for w in weights]
+
+
 def _energy(band: Array) -> Array:
-    """Local contrast of a level, never 0."""
-    grey = cv2.cvtColor(band, cv2.COLOR_RGB2GRAY)
+    """Local contrast of the luma of a level, never 0."""
+    grey = band[..., 0]
     spread: Array = np.sqrt(cv2.GaussianBlur(grey * grey, (0, 0), 1.5) + (FLAT / 4) ** 2)
     return spread
 

@@ -25,7 +25,9 @@ class Restore(PhotoTask):
 
     example_params: ClassVar[Mapping[str, Any]] = {"stages": ("gray", "downsample:scale=2")}
 
-    stages: tuple[str, ...] = param(help="A degradation, first stage first; give it once a stage.", short="d")
+    stages: tuple[str, ...] = param(
+        help="A degradation, first stage first; give it once a stage.", short="d", metavar="STAGE"
+    )
 
     def degradation(self) -> Degradation:
         """The chain."""
