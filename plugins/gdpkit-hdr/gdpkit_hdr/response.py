@@ -43,20 +43,21 @@ class Response:
         """(H, W, 3) encoded values in [0, 1] -> linear light in [0, 1]."""
         if not self.bends.any():
             return decoded(encoded)
-        levels = np.linspace(0, 1, 4097)
-        found = np.empty_like(encoded)
-        for c in range(encoded.shape[2]):
-            found[..., c] = np.interp(encoded[..., c], levels, self._curve(levels, c))
-        return found
+        return self._mapped(encoded, backwards=False)
 
     def recorded(self, light: Array) -> Array:
         """The inverse of `light`; what is above white is clipped."""
         if not self.bends.any():
             return encoded(light)
+        return self._mapped(light, backwards=True)
+
+    def _mapped(self, image: Array, backwards: bool) -> Array:
+        """Each channel through its curve, from encoded values to light, or backwards."""
         levels = np.linspace(0, 1, 4097)
-        found = np.empty_like(light)
-        for c in range(light.shape[2]):
-            found[..., c] = np.interp(light[..., c], self._curve(levels, c), levels)
+        found = np.empty_like(image)
+        for c in range(image.shape[2]):
+            curve = self._curve(levels, c)
+            found[..., c] = np.interp(image[..., c], *((curve, levels) if backwards else (levels, curve)))
         return found
 
     def _curve(self, levels: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
