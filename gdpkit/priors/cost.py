@@ -21,7 +21,7 @@ def evaluation(network: Callable[[], nn.Module], height: int, width: int, *rest:
     """
     with torch.device("meta"), torch.no_grad():
         built = network()
-        with FlopCounterMode(display=False) as counter, _Held() as held, _Attention(held):
+        with FlopCounterMode(display=False) as counter, _Held(built) as held, _Attention(held):
             built(torch.empty(1, 3, height, width), *(r.to("meta") for r in rest))
     weights = sum(p.nbytes for p in built.parameters())
     return float(counter.get_total_flops()), float(weights + held.most)
@@ -30,9 +30,10 @@ def evaluation(network: Callable[[], nn.Module], height: int, width: int, *rest:
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The most bytes that the tensors made in this context held at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.most = 0
+        self._weights = {p.untyped_storage()._cdata for p in network.parameters()}
         self.paused = False
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
 
@@ -48,8 +49,9 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Take note of what an operation gave, and of what it held `besides` while it ran."""
         for tensor in out if isinstance(out, tuple | list) else (out,):
             if isinstance(tensor, Tensor):
-                storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-                self._live[storage.cdata] = storage, tensor.untyped_storage().nbytes()
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._weights:  # a view of one holds nothing more
+                    self._live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()  # type: ignore[no-untyped-call]
         gone = [key for key, (storage, _) in self._live.items() if storage.expired()]  # type: ignore[no-untyped-call]
         for key in gone:
             del self._live[key]

@@ -53,20 +53,19 @@ def fill(
     Raises `GdpkitError` before a weight is read, where the memory does not hold them and a small evaluation.
     """
     device, names = torch.device(device), names or {}
-    _check_memory(network, path, device, _stored(path, names), rest)
-    state = network.state_dict()
-    for found, tensor in each_weight(path):
+    _check_memory(network, path, device, rest)
+    state, stored = network.state_dict(), _stored(path, names)
+    copied = device.type != "cpu" or any(stored[name].dtype != state[name].dtype for name in state)
+    for found, tensor in each_weight(path, mapped=copied):
         name = names.get(found, found)
-        state[name] = tensor.detach().to(device, state[name].dtype)
+        state[name] = tensor.detach().to(device, state[name].dtype, copy=copied)
     network.load_state_dict(state, assign=True)
     return network.requires_grad_(False)
 
 
 def evaluation(network: nn.Module, height: int, width: int, rest: Sequence[Tensor]) -> tuple[float, float]:
-    """`cost.evaluation` of an outline, with the one layer's weights that are widened at a time."""
-    operations, held = cost.evaluation(lambda: network, height, width, *rest)
-    widest = max((4 * p.numel() for p in network.parameters() if p.dtype in HALF), default=0)
-    return operations, held + widest
+    """`cost.evaluation` of an outline."""
+    return cost.evaluation(lambda: network, height, width, *rest)
 
 
 def _stored(path: Path, names: Mapping[str, str] | None) -> dict[str, Tensor]:
@@ -80,13 +79,9 @@ def _kind(built: torch.dtype, stored: torch.dtype, hold: torch.dtype | None) -> 
     return hold or torch.float32
 
 
-def _check_memory(
-    network: nn.Module, path: Path, device: torch.device, stored: Mapping[str, Tensor], rest: Sequence[Tensor]
-) -> None:
+def _check_memory(network: nn.Module, path: Path, device: torch.device, rest: Sequence[Tensor]) -> None:
     weights = sum(p.nbytes for p in network.parameters())
     _, needed = evaluation(network, LEAST_SIDE, LEAST_SIDE, rest)
-    if device.type == "cpu":  # where what torch.save wrote is read as a whole first
-        needed = max(needed, sum(t.nbytes for t in stored.values()))
     half = all(p.dtype in HALF for p in network.parameters())
     narrower = "" if half else ", hold its weights in half (precision=float16)"
     memory.require(

@@ -30,8 +30,10 @@ def widened(weight: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
         yield wide
         return
 
+    place, shape = wide.data_ptr(), wide.shape  # and not `wide`, which would live on in the graph with this function
+
     def pack(saved: Tensor) -> Tensor | None:
-        return None if saved.data_ptr() == wide.data_ptr() and saved.shape == wide.shape else saved
+        return None if saved.data_ptr() == place and saved.shape == shape else saved
 
     def unpack(saved: Tensor | None) -> Tensor:
         return weight.detach().to(dtype) if saved is None else saved

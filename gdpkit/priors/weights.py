@@ -45,11 +45,14 @@ def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return _read_torch(path), {}
 
 
-def each_weight(file: str | Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a checkpoint one after the other, on the CPU as stored: of safetensors, one is held at a time."""
+def each_weight(file: str | Path, mapped: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a checkpoint one after the other, on the CPU as stored: of safetensors, one is held at a time.
+
+    `mapped`: for a caller that copies each; then what torch.save wrote is not held as a whole either, but mapped.
+    """
     path = Path(file)
     if not _is_safetensors(path):
-        content = _read_torch(path)
+        content = _read_torch(path, mapped)
         while content:
             name = next(iter(content))
             yield name, content.pop(name)
