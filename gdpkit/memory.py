@@ -14,7 +14,7 @@ from gdpkit.errors import GdpkitError
 _GROUP = Path("/sys/fs/cgroup")
 
 
-def available(device: torch.device) -> int | None:
+def free(device: torch.device) -> int | None:
     """Bytes that could still be taken; None where the system does not tell.
 
     Of the GPU, what is free and what this process keeps in reserve. Of the machine, the least of what the system has
@@ -28,9 +28,9 @@ def available(device: torch.device) -> int | None:
 
 def require(needed: float, device: torch.device, what: str, otherwise: str) -> None:
     """Raise a `GdpkitError` where `needed` bytes are more than is free: `what` needs them, `otherwise` helps."""
-    free = available(device)
-    if free is not None and needed > free:
-        raise GdpkitError(f"{what} needs {told(needed)} of memory on {device}, and {told(free)} are free.\n{otherwise}")
+    left = free(device)
+    if left is not None and needed > left:
+        raise GdpkitError(f"{what} needs {told(needed)} of memory on {device}, and {told(left)} are free.\n{otherwise}")
 
 
 def told(count: float) -> str:

@@ -89,7 +89,7 @@ def test_the_older_names_of_attention_are_understood(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RECORD["schedulers"])
 def test_schedules_are_those_of_diffusers(name: str) -> None:
-    told = {k: tuple(v) if isinstance(v, list) else v for k, v in RECORD["schedulers"][name].items()}
+    told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in RECORD["schedulers"][name].items()}
     found = diffusers.schedule_of(Training(**told)).alphas_cumprod
     wanted = NUMBERS[f"abar_{name}"].double()
     # Theirs is a product in float32, whose digits wear off as abar falls.

@@ -39,11 +39,6 @@ def classes() -> Path:
 # -- precision --------------------------------------------------------------------------------------------------------
 
 
-def wide(network: adm.AdmNetwork) -> adm.AdmNetwork:
-    """The same network with float32 weights."""
-    return network.float()
-
-
 def test_float16_stays_float16_and_loses_nothing() -> None:
     file = DATA / "adm_a.safetensors"
     half = adm.load(file)
@@ -52,7 +47,7 @@ def test_float16_stays_float16_and_loses_nothing() -> None:
     before = x.clone().requires_grad_()
     out = half(before, t)
     other = x.clone().requires_grad_()
-    wanted = wide(adm.load(file))(other, t)
+    wanted = adm.load(file).float()(other, t)
     torch.testing.assert_close(out, wanted, atol=1e-6, rtol=0)
     # And so does the gradient, for which the weights are widened anew.
     found, there = (torch.autograd.grad(o.square().sum(), leaf)[0] for o, leaf in ((out, before), (wanted, other)))
@@ -156,7 +151,7 @@ def test_too_little_memory_is_told_before_a_weight_is_read(
     Image.new("RGB", (16, 16)).save(tmp_path / "photo.png")
     words = ["run", "sr", str(tmp_path / "photo.png"), "--scale", "2", "--steps", "2", "--device", "cpu"]
     with monkeypatch.context() as little:
-        little.setattr(memory, "available", lambda device: 3 * 2**20)
+        little.setattr(memory, "free", lambda device: 3 * 2**20)
         little.setattr(filling, "each_weight", read)
         prior = f"adm:file={bare},num_head_channels=16"
         assert main([*words, "--prior", prior, "-o", str(tmp_path / "out.png")]) == 2
@@ -171,7 +166,7 @@ def test_free_memory_heeds_a_limit_of_the_process() -> None:
     code = (
         "import resource, torch; from gdpkit import memory; used = int(open('/proc/self/statm').read().split()[0])\n"
         "most = used * resource.getpagesize() + 2**28; resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
-        "print(memory.available(torch.device('cpu')))"
+        "print(memory.free(torch.device('cpu')))"
     )
     if not Path("/proc/self/statm").exists():
         pytest.skip("the system does not tell how large a process is")
