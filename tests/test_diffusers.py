@@ -30,10 +30,9 @@ NUMBERS = {name: torch.from_numpy(value) for name, value in np.load(DATA / "unet
 
 def weights(config: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights that the numbers were recorded with: sines, so that any version of any library makes the same."""
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     with torch.device("meta"):
-        network = unet2d_network.UNet2DNetwork(
-            UNet2DConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
-        )
+        network = unet2d_network.UNet2DNetwork(UNet2DConfig(**arguments))
     made = {}
     for n, (name, tensor) in enumerate(sorted(network.state_dict().items())):
         wave = torch.sin(torch.arange(tensor.numel(), dtype=torch.float64) * (1.7 + 0.11 * (n % 13)) + n)
