@@ -35,6 +35,7 @@ from gdpkit.metrics.psnr import PSNR
 from gdpkit.metrics.psnr_mu import PsnrMu
 from gdpkit.metrics.ssim import SSIM
 from gdpkit.priors.adm import AdmPrior
+from gdpkit.priors.diffusers import DiffusersPrior
 from gdpkit.priors.embedded import EmbeddedPrior
 from gdpkit.priors.gaussian import GaussianPrior
 from gdpkit.priors.tv import TotalVariationPrior
@@ -69,7 +70,7 @@ def gdpkit_metrics() -> Sequence[type[Metric]]:
 @hookimpl
 def gdpkit_priors() -> Sequence[type[Prior]]:
     """The priors."""
-    return [AdmPrior, EmbeddedPrior, GaussianPrior, TotalVariationPrior]
+    return [AdmPrior, DiffusersPrior, EmbeddedPrior, GaussianPrior, TotalVariationPrior]
 
 
 @hookimpl

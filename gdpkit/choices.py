@@ -93,7 +93,8 @@ def departure(task: Task, settings: Settings) -> tuple[str, ...]:
 def prior(wanted: str | Path | Prior | None) -> Prior:
     """A prior by name, by "name:key=value", or by its checkpoint, which is recognised by its contents.
 
-    A checkpoint is a file's path, or the name of one that `gdpkit prior fetch` brought.
+    A checkpoint is the path of a file or of a diffusers model's folder, or the name of a file that `gdpkit prior
+    fetch` brought.
     """
     if isinstance(wanted, Prior):
         return wanted
@@ -103,14 +104,14 @@ def prior(wanted: str | Path | Prior | None) -> Prior:
     if name in known.names("priors"):
         built: Prior = known.build("priors", wanted)
         return built
-    from gdpkit.priors import checkpoint
+    from gdpkit.priors import recognise
     from gdpkit.priors.known import checkpoint_file
 
     try:
         file = checkpoint_file(wanted, known.names("priors"))
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}{known.hidden()}") from None
-    cls: type[Prior] = known.get("priors", "embedded" if checkpoint.is_ours(file) else "adm")
+    cls: type[Prior] = known.get("priors", recognise.kind(file))
     return params.build(cls, {"file": file})
 
 

@@ -99,7 +99,8 @@ def restore(
         "consistency": round(consistency, 4),
     }
     scene = partial(task.finish, replace(result, scene_linear=True)) if task.gives_radiance else None
-    return Restoration(output, unknowns, record, problem, notes=task.notes(problem, chosen.prior), radiance=scene)
+    notes = (*chosen.prior.notes, *task.notes(problem, chosen.prior))
+    return Restoration(output, unknowns, record, problem, notes=notes, radiance=scene)
 
 
 def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:

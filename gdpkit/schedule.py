@@ -40,7 +40,7 @@ class Schedule:
         if steps < 21:
             raise GdpkitError(f"A linear schedule of {steps} steps has beta >= 1; give it 21 or more.")
         scale = 1000 / steps
-        return cls._from_betas(torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64))
+        return cls.from_betas(torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64))
 
     @classmethod
     def cosine(cls, steps: int = 1000) -> Schedule:
@@ -49,10 +49,14 @@ class Schedule:
             raise GdpkitError(f"A schedule needs at least one step, not {steps}.")
         t = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
         f = torch.cos((t + 0.008) / 1.008 * (math.pi / 2)) ** 2
-        return cls._from_betas((1 - f[1:] / f[:-1]).clamp(max=0.999))
+        return cls.from_betas((1 - f[1:] / f[:-1]).clamp(max=0.999))
 
     @classmethod
-    def _from_betas(cls, betas: Tensor) -> Schedule:
+    def from_betas(cls, betas: Tensor) -> Schedule:
+        """From the betas themselves, (N,), each in 0..1."""
+        betas = betas.double().cpu()
+        if betas.ndim != 1 or not len(betas) or not bool(((betas > 0) & (betas < 1)).all()):
+            raise GdpkitError("A schedule needs betas above 0 and below 1, one for each step.")
         return cls((1 - betas).cumprod(0), torch.arange(len(betas)))
 
     def __len__(self) -> int:

@@ -49,6 +49,11 @@ class Prior(Component):
         return None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a person who uses it should read, such as about what it was not told; after `load`."""
+        return ()
+
+    @property
     def sha256(self) -> str | None:
         """SHA-256 of the weights' file, or None for a prior without one."""
         return None

@@ -35,34 +35,49 @@ def build(config: AdmConfig) -> AdmNetwork:
     return AdmNetwork(config)
 
 
-def load(file: str | Path, config: AdmConfig | Mapping[str, object] | None = None) -> AdmNetwork:
-    """The network of a checkpoint, on the CPU, in evaluation mode and without gradients for its parameters.
+def load(
+    file: str | Path,
+    config: AdmConfig | Mapping[str, object] | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    hold: torch.dtype | None = None,
+) -> AdmNetwork:
+    """The network of a checkpoint, on a device, in evaluation mode and without gradients for its parameters.
 
     The file is safetensors or a state_dict by torch.save (read without running code). Its configuration is, the
     first that there is: `config`; the flags in `FILE.json` (either "net.pt.json" or "net.json") or under "net" in a
     `configs.json` in the same folder; the file's own safetensors metadata (flags, or JSON of them as "config").
     What they leave out is inferred from the shapes.
 
-    Weights are computed with in float32, whatever the file stores; `config={"use_fp16": True}` keeps the torso in
-    float16. A flag `use_fp16` beside the file says how it was trained, and is ignored.
+    Weights are held as the file has them, float16 as float16 (`hold`: what to hold wider ones in), and computed with in
+    float32, layer by layer, unless `network.compute` says otherwise; `config={"use_fp16": True}` holds and computes
+    the torso in float16. A flag `use_fp16` beside the file says how it was trained, and is ignored.
 
-    Raises `GdpkitError` where the file is damaged, needs code, or does not fit its configuration.
+    Raises `GdpkitError` where the file is damaged, needs code, or does not fit its configuration or the memory.
     """
-    import torch
+    from gdpkit.priors.filling import fill
 
-    from gdpkit.priors.weights import read_weights
+    network = outline(file, config, hold=hold)
+    return fill(network, Path(file), device=device, rest=_rest(network))
+
+
+def outline(
+    file: str | Path, config: AdmConfig | Mapping[str, object] | None = None, *, hold: torch.dtype | None = None
+) -> AdmNetwork:
+    """What `load` would give, on the `meta` device: shapes and precisions, without reading the weights."""
+    from gdpkit.priors import filling
+    from gdpkit.priors.weights import describe_weights
 
     path = Path(file)
-    tensors, metadata = read_weights(path)
-    if not isinstance(config, AdmConfig):
-        config = _find_config(path, tensors, metadata, config or {})
-    with torch.device("meta"):  # no time or memory for weights that are replaced at once
-        network = build(config)
-    wanted = network.state_dict()
-    _check_fit(path, tensors, wanted)
-    state = {name: tensors.pop(name).detach().to(wanted[name].dtype) for name in wanted}
-    network.load_state_dict(state, assign=True)
-    return network.eval().requires_grad_(False)
+    found = config if isinstance(config, AdmConfig) else _find_config(path, *describe_weights(path), config or {})
+    return filling.outline(lambda: build(found), path, hold=hold)
+
+
+def _rest(network: AdmNetwork) -> tuple[Tensor, ...]:
+    """What the network is called with besides an image: a timestep, and a class where it has classes."""
+    import torch
+
+    return (torch.zeros(1, dtype=torch.long),) * (2 if network.config.class_cond else 1)
 
 
 def _find_config(
@@ -112,72 +127,65 @@ def _read_json(source: Path, text: str | bytes) -> dict[str, object]:
     return flags
 
 
-def _check_fit(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Every parameter, no other, each of its shape; or an error that names the first few that differ."""
-    faults = []
-    missing = [name for name in wanted if name not in found]
-    extra = [name for name in found if name not in wanted]
-    differ = [
-        f"{name} is {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in found and found[name].shape != wanted[name].shape
-    ]
-    for what, names in (("missing", missing), ("unexpected", extra), ("of another shape", differ)):
-        if names:
-            faults.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
-    if faults:
-        raise GdpkitError(f"{path}: its parameters do not fit its configuration: {'; '.join(faults)}.")
-
-
 @dataclass(frozen=True)
 class AdmPrior(Prior):
     """A public guided-diffusion checkpoint (`256x256_diffusion_uncond.pt` and its kin), read from a file.
 
-    Works at any size: the image is extended by reflection to the next multiple the network needs.
+    Works at any size: the image is extended by reflection to the next multiple the network needs. What the weights
+    cannot tell is, the first that says it: an option here, the JSON beside the file, or its metadata
+    (docs/checkpoints.md).
     """
 
     name = "adm"
     file: Path = param(help="Checkpoint: safetensors, or what torch.save wrote.")
     num_head_channels: int | None = param(None, help="Width of an attention head, where nothing beside the file says.",
                                           min=1)  # fmt: skip
+    num_heads: int | None = param(None, help="Attention heads, where they are not of one width.", min=1)
+    use_new_attention_order: bool | None = param(None, help="q, k and v of all heads apart (true) or head by head.")
     noise_schedule: str | None = param(None, help="Noise schedule it was trained with, where nothing says.",
                                        choices=("linear", "cosine"))  # fmt: skip
+    label: int | None = param(None, help="The class shown, of a network with classes; else the mean of all.", min=0)
+    precision: str = param("auto", help="Of weights and arithmetic (docs/checkpoints.md); auto: weights as they come.",
+                           choices=("auto", "float32", "float16", "bfloat16"))  # fmt: skip
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
-        """One evaluation at the timestep whose noise level is nearest to sigma, in float32."""
-        import torch
-
-        from gdpkit import functional
-        from gdpkit.priors.evaluate import one_by_one
+        """One evaluation at the timestep whose noise level is nearest to sigma."""
+        from gdpkit.priors import ddpm
 
         network, schedule = self._network(noisy.device)
-        sigmas = 2 * torch.as_tensor(sigma, dtype=torch.float64, device=noisy.device).expand(len(noisy))
-        steps = schedule.timesteps.to(noisy.device)[schedule.nearest(sigmas)]
-        wide = sigmas.float()[:, None, None, None]
-        x = 2 * noisy - 1
-        height, width = noisy.shape[-2:]
-        below, right = -height % network.multiple, -width % network.multiple
-        x_t = functional.pad_reflect(x * (1 + wide**2).rsqrt(), 0, right, 0, below)
-        out = one_by_one(network, x_t, steps)
-        out = out[..., :height, :width]
-        clean = (x - wide * out[:, :3] + 1) / 2
-        return Denoised(clean, (out[:, 3:] + 1) / 2 if out.shape[1] == 6 else None)
+        label = network.config.label if network.config.class_cond else None
+        return ddpm.denoise(network, schedule, noisy, sigma, multiple=network.multiple, label=label)
 
     def load(self, device: str | torch.device) -> None:
         """Read and check the file."""
-        network, _ = self._network(device)
-        if network.config.class_cond:
-            raise GdpkitError(f"{self.file}: is class-conditional; restoring needs an unconditional network")
+        self._network(device)
 
     def work(self, height: int, width: int) -> tuple[float, float]:
         """Counted from the network's shapes."""
-        import torch
+        from gdpkit.priors import filling
 
-        from gdpkit.priors import cost
-
-        network, _ = self._network("cpu")
+        network = self.outline()
         height, width = height + -height % network.multiple, width + -width % network.multiple
-        return cost.evaluation(lambda: build(network.config), height, width, torch.zeros(1, dtype=torch.long))
+        return filling.evaluation(network, height, width, _rest(network))
+
+    def outline(self) -> AdmNetwork:
+        """The network on the `meta` device, which has its shapes and its precision."""
+        from gdpkit.priors import ddpm
+
+        network = outline(self.file, self._given(), hold=ddpm.held(self.precision))
+        network.compute = self._compute("cpu", network)
+        if network.config.class_cond:
+            ddpm.check_label(network.config.label, network.config.num_classes, str(self.file))
+        return network
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Says so where a class is wanted and was not given."""
+        from gdpkit.priors import ddpm
+
+        config = self.outline().config
+        told = not config.class_cond or config.label >= 0
+        return () if told else (ddpm.note_on_classes(config.num_classes, self.file.name),)
 
     @property
     def sha256(self) -> str:
@@ -185,6 +193,20 @@ class AdmPrior(Prior):
         from gdpkit.priors.checkpoint import sha256
 
         return sha256(self.file)
+
+    def _given(self) -> dict[str, object]:
+        """The flags that the options say."""
+        names = ("num_head_channels", "num_heads", "use_new_attention_order", "noise_schedule", "label")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        # Beside a width, a number of heads would count for nothing.
+        return given if "num_head_channels" in given or "num_heads" not in given else {**given, "num_head_channels": -1}
+
+    def _compute(self, device: str | torch.device, network: AdmNetwork) -> torch.dtype | None:
+        import torch
+
+        from gdpkit.priors import ddpm
+
+        return ddpm.computed(self.precision, torch.device(device), network.held)
 
     def _network(self, device: str | torch.device) -> tuple[AdmNetwork, Schedule]:
         try:
@@ -196,9 +218,11 @@ class AdmPrior(Prior):
 
 @lru_cache(maxsize=2)
 def _cached(prior: AdmPrior, stamp: int, device: str) -> tuple[AdmNetwork, Schedule]:
+    from gdpkit.priors.filling import fill
     from gdpkit.schedule import Schedule
 
-    given = {"num_head_channels": prior.num_head_channels, "noise_schedule": prior.noise_schedule}
-    network = load(prior.file, {key: value for key, value in given.items() if value is not None})
+    network = prior.outline()
     schedule = getattr(Schedule, network.config.noise_schedule)(network.config.diffusion_steps)
-    return network.to(device), schedule
+    network = fill(network, prior.file, device=device, rest=_rest(network))
+    network.compute = prior._compute(device, network)
+    return network, schedule

@@ -66,6 +66,8 @@ class AdmConfig:
     """"linear" or "cosine": the schedule it was trained with, see `gdpkit.schedule`."""
     diffusion_steps: int = 1000
     """The steps of that schedule."""
+    label: int = -1
+    """The class to restore with, of a network that has classes; -1: none, the mean of all stands in for it."""
 
     def __post_init__(self) -> None:
         if not self.channel_mult:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gdpkit.errors import GdpkitError
+from gdpkit.priors.layers import Classes, Conv1d, Conv2d, GroupNorm, Linear, arithmetic
 
 if TYPE_CHECKING:
     from gdpkit.priors.adm import AdmConfig
@@ -27,18 +28,11 @@ GROUPS = 32
 """Channels are normalised in this many groups, so every width is a multiple of it."""
 
 
-class GroupNorm32(nn.GroupNorm):
-    """Group normalisation in 32 groups, in float32 where the tensor is of half precision."""
+class GroupNorm32(GroupNorm):
+    """Group normalisation in 32 groups."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(GROUPS, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> the same shape and dtype."""
-        if x.dtype not in (torch.float16, torch.bfloat16):
-            return super().forward(x)
-        # Sums over a whole image overflow or lose their digits in half precision.
-        return F.group_norm(x.float(), GROUPS, self.weight.float(), self.bias.float(), self.eps).to(x.dtype)
 
 
 class Downsample(nn.Module):
@@ -46,7 +40,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.op = Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H/2, W/2)."""
@@ -59,7 +53,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
@@ -73,11 +67,11 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int, embedding: int, out: int, scale_shift: bool, resize: str = "") -> None:
         super().__init__()
         self.scale_shift, self.resize = scale_shift, resize
-        self.in_layers = nn.Sequential(GroupNorm32(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out if scale_shift else out))
-        last = _zero(nn.Conv2d(out, out, 3, padding=1))
+        self.in_layers = nn.Sequential(GroupNorm32(channels), nn.SiLU(), Conv2d(channels, out, 3, padding=1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), Linear(embedding, 2 * out if scale_shift else out))
+        last = _zero(Conv2d(out, out, 3, padding=1))
         self.out_layers = nn.Sequential(GroupNorm32(out), nn.SiLU(), nn.Dropout(0.0), last)
-        self.skip_connection = nn.Identity() if out == channels else nn.Conv2d(channels, out, 1)
+        self.skip_connection = nn.Identity() if out == channels else Conv2d(channels, out, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(B, C, H, W) and the embedding (B, E) -> (B, out, H', W')."""
@@ -111,8 +105,8 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.heads, self.new_order = heads, new_order
         self.norm = GroupNorm32(channels)
-        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.proj_out = _zero(nn.Conv1d(channels, channels, 1))
+        self.qkv = Conv1d(channels, 3 * channels, 1)
+        self.proj_out = _zero(Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
@@ -146,12 +140,12 @@ class AdmNetwork(nn.Module):
     def __init__(self, config: AdmConfig) -> None:
         super().__init__()
         self.config = config
+        self.compute: torch.dtype | None = None
+        """What the torso computes in; None: float32 or more, whatever the weights are held in."""
         embedding = 4 * config.num_channels
-        self.time_embed = nn.Sequential(
-            nn.Linear(config.num_channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-        )
+        self.time_embed = nn.Sequential(Linear(config.num_channels, embedding), nn.SiLU(), Linear(embedding, embedding))
         if config.class_cond:
-            self.label_emb = nn.Embedding(config.num_classes, embedding)
+            self.label_emb = Classes(config.num_classes, embedding)
 
         def residual(channels: int, out: int, resize: str = "") -> ResBlock:
             return ResBlock(channels, embedding, out, config.use_scale_shift_norm, resize)
@@ -162,7 +156,7 @@ class AdmNetwork(nn.Module):
         widths, attends = config.widths, config.attends
         bottom = len(widths) - 1
         channels = widths[0]
-        self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(3, channels, 3, padding=1))])
+        self.input_blocks = nn.ModuleList([Stage(Conv2d(3, channels, 3, padding=1))])
         skips = [channels]
         for level, width in enumerate(widths):
             for _ in range(config.num_res_blocks):
@@ -187,10 +181,15 @@ class AdmNetwork(nn.Module):
                 if level > 0 and index == config.num_res_blocks:
                     layers.append(residual(channels, channels, "up") if config.resblock_updown else Upsample(channels))
                 self.output_blocks.append(Stage(*layers))
-        last = _zero(nn.Conv2d(channels, 6 if config.learn_sigma else 3, 3, padding=1))
+        last = _zero(Conv2d(channels, 6 if config.learn_sigma else 3, 3, padding=1))
         self.out = nn.Sequential(GroupNorm32(channels), nn.SiLU(), last)
         if config.use_fp16:
             self.torso_to_half()
+
+    @property
+    def held(self) -> torch.dtype:
+        """What the weights of the torso are held in."""
+        return next(self.input_blocks.parameters()).dtype
 
     @property
     def multiple(self) -> int:
@@ -209,15 +208,16 @@ class AdmNetwork(nn.Module):
         """The noise in x, and v.
 
         x is (B, 3, H, W), a noisy image whose clean part is in [-1, 1], its sides multiples of `multiple`; t (B,)
-        the timesteps of the trained schedule, 0 the cleanest; y (B,) the classes, where the network has classes.
+        the timesteps of the trained schedule, 0 the cleanest; y (B,) the classes, where the network has classes;
+        -1 is none of them, for which the mean of their embeddings stands in.
         Returns (B, 3 or 6, H, W) in the dtype of x.
         """
         self._check(x, t, y)
-        features = _timestep_features(t, self.config.num_channels)
-        embedding = self.time_embed(features.to(next(self.time_embed.parameters()).dtype))
+        wide = arithmetic(self.held)
+        embedding = self.time_embed(timestep_features(t, self.config.num_channels).to(wide))
         if y is not None:
-            embedding = embedding + self.label_emb(y)
-        h = x.to(next(self.input_blocks.parameters()).dtype)
+            embedding = embedding + self.label_emb(y).to(wide)
+        h = x.to(self.compute or (torch.float16 if self.config.use_fp16 else wide))
         skips = []
         for stage in self.input_blocks:
             h = stage(h, embedding)
@@ -225,7 +225,7 @@ class AdmNetwork(nn.Module):
         h = self.middle_block(h, embedding)
         for stage in self.output_blocks:
             h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
-        out: Tensor = self.out(h.to(next(self.out.parameters()).dtype))
+        out: Tensor = self.out(h.to(wide))
         return out.to(x.dtype)
 
     def _check(self, x: Tensor, t: Tensor, y: Tensor | None) -> None:
@@ -256,7 +256,7 @@ def _halve(h: Tensor) -> Tensor:
     return F.avg_pool2d(h, 2)
 
 
-def _timestep_features(t: Tensor, size: int) -> Tensor:
+def timestep_features(t: Tensor, size: int) -> Tensor:
     """Cosines, then sines of t at size / 2 frequencies from 1 down to 1e-4 (Vaswani et al. 2017), (B, size)."""
     half = size // 2
     frequencies = torch.exp(-math.log(10000) / half * torch.arange(half, dtype=torch.float32, device=t.device))

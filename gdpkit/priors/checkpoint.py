@@ -21,7 +21,7 @@ from gdpkit.atomic import whole_file
 from gdpkit.errors import GdpkitError
 from gdpkit.priors.known import sha256 as sha256
 from gdpkit.priors.unet import UNet
-from gdpkit.priors.weights import read_weights
+from gdpkit.priors.weights import describe_weights, read_weights
 
 FORMAT = "gdpkit-prior-1"
 _UNSEALED = "0" * 64
@@ -64,7 +64,7 @@ def _load(file: Path, stamp: int, device: torch.device) -> Loaded:
 
 def is_ours(file: Path) -> bool:
     """Whether a file is of this format; one that cannot be read is a `GdpkitError`."""
-    return read_weights(file)[1].get("format") == FORMAT
+    return describe_weights(file)[1].get("format") == FORMAT
 
 
 def save_unet(file: Path, network: UNet, about: Mapping[str, str], overwrite: bool = True) -> None:

@@ -8,45 +8,74 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from gdpkit.components import Prior
 from gdpkit.errors import GdpkitError
-from gdpkit.priors import adm, checkpoint, known
+from gdpkit.priors import checkpoint, known, recognise
+from gdpkit.priors.adm import AdmPrior
+from gdpkit.priors.diffusers import DiffusersPrior
+from gdpkit.priors.embedded import EmbeddedPrior
+
+SIDE = 256
+"""The memory of an evaluation is told for a picture of this side."""
 
 
-def about(file: Path) -> dict[str, Any]:
-    """Everything about a checkpoint; loads it whole, so that one that cannot be used is a `GdpkitError`.
+def about(file: Path, prior: Prior | None = None) -> dict[str, Any]:
+    """Everything about a checkpoint, or about the folder of a diffusers model; one that cannot be used is an error.
 
-    Keys: file, bytes, sha256, format, architecture, parameters, receptive_field (None: the whole image), licence,
-    recipe, trained_with, and whatever else its metadata says.
+    `prior` is the one to describe, where it was told more than its file. Of public checkpoints no weight is loaded, so
+    that it takes no memory. Keys: file, bytes, sha256, format, architecture, parameters, receptive_field (None: the
+    whole image), licence, recipe, trained_with, memory_mib (of one evaluation with the weights), and whatever else its
+    metadata says.
     """
-    if checkpoint.is_ours(file):
+    kind = recognise.kind(file)
+    if kind == "embedded":
         record = _ours(file)
+        prior = prior or EmbeddedPrior(file=file)
+    elif isinstance(prior, DiffusersPrior) or kind == "diffusers":
+        prior = prior if isinstance(prior, DiffusersPrior) else DiffusersPrior(file=file)
+        folder, unet = prior.outline()
+        record = _public(file, "diffusers", {**asdict(folder.config), "training": asdict(folder.training)}, unet)
     else:
-        network = adm.load(file)
-        record = {
-            "format": "adm",
-            "architecture": asdict(network.config),
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "receptive_field": None,
-            "licence": next((e.licence for e in known.table().values() if e.file == file.name), "not known"),
-            "recipe": None,
-            "trained_with": "not known",
-        }
-    return {"file": str(file), "bytes": file.stat().st_size, "sha256": checkpoint.sha256(file), **record}
+        prior = prior if isinstance(prior, AdmPrior) else AdmPrior(file=file)
+        network = prior.outline()
+        record = _public(file, "adm", asdict(network.config), network)
+    work = prior.work(SIDE, SIDE)
+    memory = {} if work is None else {"memory_mib": {f"{SIDE}x{SIDE}": round(work[1] / 2**20)}}
+    weights = recognise.weights_file(file)
+    found = {"file": str(file), "bytes": weights.stat().st_size, "sha256": checkpoint.sha256(weights)}
+    return {**found, **record, **memory}
 
 
-def verify(file: Path, sha256: str | None = None) -> str:
-    """Load a checkpoint, compare it with what is known of it, and return what speaks for it.
+def _public(file: Path, kind: str, architecture: dict[str, Any], network: nn.Module) -> dict[str, Any]:
+    precisions = sorted({str(p.dtype).removeprefix("torch.") for p in network.parameters()})
+    return {
+        "format": kind,
+        "architecture": architecture,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "precision": " ".join(precisions),
+        "receptive_field": None,
+        "licence": next((e.licence for e in known.table().values() if e.file == file.name), "not known"),
+        "recipe": None,
+        "trained_with": "not known",
+    }
+
+
+def verify(file: Path, sha256: str | None = None, prior: Prior | None = None) -> str:
+    """Look into a checkpoint, compare it with what is known of it, and return what speaks for it.
 
     `sha256` is one to compare with. A file that is damaged, of a wrong shape or holds code is a `GdpkitError`, and so
     is one of which nothing is known to compare it with: that a file can be read does not mean that it is intact.
     """
-    wanted = known_sha256(file, sha256)
-    found = checkpoint.sha256(file)
+    weights = recognise.weights_file(file)
+    wanted = known_sha256(weights, sha256)
+    found = checkpoint.sha256(weights)
     if wanted is not None and found != wanted[0]:
         raise GdpkitError(
             f"{file}: is damaged or another file: its SHA-256 is\n{found}, that of {wanted[1]} is\n{wanted[0]}"
         )
-    ours = about(file)["format"] == checkpoint.FORMAT
+    ours = about(file, prior)["format"] == checkpoint.FORMAT
     if ours:
         checkpoint.check_intact(file)
     if wanted is not None:

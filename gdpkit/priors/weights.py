@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from gdpkit import memory
 from gdpkit.errors import GdpkitError
+
+
+def describe_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `read_weights` would give, as tensors on the `meta` device: shapes and dtypes, without reading the weights.
+
+    (The format that torch.save had before version 1.6 is read in full for it.)
+    """
+    path = Path(file)
+    if _is_safetensors(path):
+        from safetensors import safe_open
+
+        with _understood(path), safe_open(path, framework="pt") as opened:
+            found = {name: opened.get_tensor(name).to("meta") for name in opened.keys()}  # noqa: SIM118
+            return found, opened.metadata() or {}
+    return {name: tensor.to("meta") for name, tensor in _read_torch(path, mapped=True).items()}, {}
 
 
 def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -18,32 +40,64 @@ def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     and one that is no checkpoint are `GdpkitError`s.
     """
     path = Path(file)
+    if _is_safetensors(path):
+        return dict(each_weight(path)), describe_weights(path)[1]
+    return _read_torch(path), {}
+
+
+def each_weight(file: str | Path, mapped: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a checkpoint one after the other, on the CPU as stored: of safetensors, one is held at a time.
+
+    `mapped`: for a caller that copies each; then what torch.save wrote is not held as a whole either, but mapped.
+    """
+    path = Path(file)
+    if not _is_safetensors(path):
+        content = _read_torch(path, mapped)
+        while content:
+            name = next(iter(content))
+            yield name, content.pop(name)
+        return
+    described, _ = describe_weights(path)  # and with that, the header is known to be right
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header: dict[str, Any] = json.loads(stream.read(size))
+        for name, shape in described.items():
+            # Read, not mapped: a mapped file that changes would change the network, and counts as memory besides.
+            tensor = torch.empty(shape.shape, dtype=shape.dtype)
+            if tensor.numel():
+                stream.seek(8 + size + header[name]["data_offsets"][0])
+                stream.readinto(tensor.view(-1).view(torch.uint8).numpy().data)
+            yield name, tensor
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the file begins as such: 8 bytes of length, then a JSON object."""
     try:
         with path.open("rb") as stream:
-            start = stream.read(9)
+            return stream.read(9)[8:] == b"{"
     except OSError as error:
         raise GdpkitError(f"{path}: cannot be read ({error.strerror}).") from None
-    # safetensors: 8 bytes of length, then a JSON object.
-    return _read_safetensors(path) if start[8:9] == b"{" else (_read_torch(path), {})
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+        yield
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise _damaged(path, str(error)) from None
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    import torch
-
+def _read_torch(path: Path, mapped: bool = False) -> dict[str, Tensor]:
+    """`mapped`: the weights stay in the file until they are used, where the format allows it."""
+    mapped = mapped and zipfile.is_zipfile(path)
+    if not mapped:
+        memory.require(path.stat().st_size, torch.device("cpu"), f"{path}: reading it", "Close other programs.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about formats of its own that torch no longer likes
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
     except MemoryError:
         raise
     except Exception as error:  # a foreign file can break the unpickler in any way it likes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,12 @@ from gdpkit.cli.base import Command, summary
 from gdpkit.errors import GdpkitError, PluginError
 from gdpkit.params import Declared, Param
 
-_PRIOR = "PRIOR is a name of gdpkit prior list, or a checkpoint's file."
+if TYPE_CHECKING:
+    from gdpkit.components import Prior
+
+_PRIOR = (
+    "PRIOR is a name of gdpkit prior list, a checkpoint's file, a diffusers model's folder, or adm:file=FILE,key=value."
+)
 
 
 def _json_option() -> click.Option:
@@ -91,11 +96,11 @@ def _record(name: str, state: str, file: Path | None, about: str) -> dict[str, A
 
 
 def _info(prior: str, as_json: bool) -> None:
-    from gdpkit.priors import inspection, known
+    from gdpkit.priors import inspection, known, recognise
 
-    file = _file(prior)
-    record = inspection.about(file)
-    expected = known.expected_sha256(file)
+    file, built = _wanted(prior)
+    record = inspection.about(file, built)
+    expected = known.expected_sha256(recognise.weights_file(file))
     note = (
         "" if expected is None else f" ({'as it should be' if expected[0] == record['sha256'] else 'NOT AS EXPECTED'})"
     )
@@ -119,36 +124,40 @@ def _info(prior: str, as_json: bool) -> None:
 
 
 def _verify(prior: str, sha256: str | None, as_json: bool) -> None:
-    from gdpkit.priors import checkpoint, inspection
+    from gdpkit.priors import checkpoint, inspection, recognise
 
-    file = _file(prior)
+    file, built = _wanted(prior)
     try:
-        checked = inspection.verify(file, sha256)
+        checked = inspection.verify(file, sha256, built)
     except GdpkitError as error:
         if as_json:
             click.echo(json.dumps({"file": str(file), "ok": False, "error": str(error)}, indent=2))
         raise
     if as_json:
-        record = {"file": str(file), "ok": True, "sha256": checkpoint.sha256(file), "checked_by": checked}
+        weights = recognise.weights_file(file)
+        record = {"file": str(file), "ok": True, "sha256": checkpoint.sha256(weights), "checked_by": checked}
         click.echo(json.dumps(record, indent=2))
     else:
         click.echo(f"{file}: ok, {checked}")
 
 
-def _file(prior: str) -> Path:
-    """The checkpoint behind a name or path."""
-    from gdpkit.priors import known
+def _wanted(text: str) -> tuple[Path, Prior | None]:
+    """The checkpoint or folder behind a name or path, and the prior itself where it was told more than that."""
+    from gdpkit import choices
+    from gdpkit.priors import known, recognise
 
-    name = params.parse(prior)[0]
+    name, told = params.parse(text) if not Path(text).exists() else (text, {})
     names = registry.load().names("priors")
-    if name in names and name != "embedded" and not Path(prior).exists():
+    if name in names and "file" in told:
+        prior = choices.prior(text)
+        return Path(told["file"]), prior
+    if name in names and name != "embedded" and not Path(text).exists():
         raise GdpkitError(
             f"{name} has no checkpoint of its own; name a checkpoint's file, or see gdpkit describe {name}"
         )
-    file = known.checkpoint_file(prior, names)
-    if file.is_dir():
-        raise GdpkitError(f"{file}: is a folder, not a checkpoint")
-    return file
+    file = known.checkpoint_file(text, names)
+    recognise.kind(file)  # says what is wrong with a folder
+    return file, None
 
 
 def _text(value: Any) -> str:
