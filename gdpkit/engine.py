@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gdpkit import choices
+from gdpkit import budget, choices
 from gdpkit.choices import Settings
 from gdpkit.components import Denoised, Prior, QualityLoss, Result, Sampler, Step, Task
 from gdpkit.errors import GdpkitError
@@ -36,6 +36,7 @@ def restore(
     seed: int = 0,
     device: str = "auto",
     preset: str = "default",
+    memory: float | None = None,
     on_step: Callable[[Step], None] | None = None,
     **parameters: Any,
 ) -> Restoration:
@@ -53,6 +54,8 @@ def restore(
         seed: of the noise. The same seed and input give the same bytes.
         device: auto, cpu, cuda or cuda:N.
         preset: default, or another that the task declares, such as paper.
+        memory: how many GB (of 2^30 bytes) the run may take; all that is free by default. On the CPU the bytes of the
+            result do not depend on it.
         on_step: called with every `Step`; raise from it to cancel.
         **parameters: the task's own.
 
@@ -61,7 +64,7 @@ def restore(
     """
     settings = Settings(
         prior=prior, sampler=sampler, steps=steps, fidelity=fidelity, distance=distance, losses=tuple(losses),
-        seed=seed, device=device, preset=preset,
+        seed=seed, device=device, preset=preset, memory=memory,
     )  # fmt: skip
     task = choices.task(task, parameters)
     chosen = choices.choose(task, settings)
@@ -69,9 +72,10 @@ def restore(
     problem = task.problem()
     problem = replace(problem, losses=problem.losses + chosen.losses)
     chosen.prior.load(chosen.device)
+    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory)
     objective = EnergyObjective(problem, chosen.distance, chosen.device)
     noise = SeededNoise.of(settings.seed, problem)
-    counted = _Counted(prior=chosen.prior)
+    counted = _Counted(prior=prior)
     step = None
     peak = PeakMemory(chosen.device)
     for step in chosen.sampler.sample(counted, objective, noise):
@@ -99,7 +103,7 @@ def restore(
         "consistency": round(consistency, 4),
     }
     scene = partial(task.finish, replace(result, scene_linear=True)) if task.gives_radiance else None
-    notes = (*chosen.prior.notes, *task.notes(problem, chosen.prior))
+    notes = (*prior.notes, *task.notes(problem, chosen.prior))
     return Restoration(output, unknowns, record, problem, notes=notes, radiance=scene)
 
 

@@ -35,6 +35,7 @@ _SETTINGS = (
     Declared("distance", str, None, Param("How the result is compared with the input: mse, ssim, l1 or huber.")),
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
+    Declared("memory", float, None, Param("GB of memory that may be used; all that is free by default.", min=0.1)),
     Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),
 )
 
@@ -98,7 +99,7 @@ def _common() -> list[click.Option]:
         click.Option(["out", "-o", "--output"], type=path, metavar="OUT", help=out),
         *(settings[name] for name in ("prior", "sampler", "steps", "fidelity", "distance")),
         click.Option(["losses", "--loss"], multiple=True, metavar="TEXT", help=loss),
-        *(settings[name] for name in ("seed", "device", "preset")),
+        *(settings[name] for name in ("seed", "device", "memory", "preset")),
         click.Option(
             ["--compare"], type=path, metavar="FILE", help="Also write input and result side by side, as PNG."
         ),

@@ -1,0 +1,133 @@
+"""How much memory there is, what a run is told to take, and that the result does not depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import gdpkit
+from gdpkit import Denoised, GdpkitError, Prior, budget, memory, planning
+from gdpkit.choices import Settings
+from gdpkit.priors import tiles
+from gdpkit.testing import picture
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Known(Prior):
+    """Says what it takes: 100 bytes a pixel."""
+
+    name = "known"
+    receptive_field: ClassVar[int] = 3  # type: ignore[assignment]
+
+    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+        return Denoised(torch.nn.functional.avg_pool2d(noisy, 3, 1, 1))
+
+    def work(self, height: int, width: int) -> tuple[float, float]:
+        return 9.0 * height * width, 100.0 * height * width
+
+
+def system(root: Path, free: int, groups: str, **files: str) -> Path:
+    """A folder with what Linux tells in /proc and /sys."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable: {free // 1024} kB\n")
+    (root / "proc/self/statm").write_text("9 0 0 0 0 0 0\n")
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, content in files.items():
+        file = root / "sys/fs/cgroup" / name.replace("__", "/").replace("_max", ".max").replace("_cur", ".current")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return root
+
+
+def test_what_is_free_is_what_the_system_or_the_tightest_group_leaves(tmp_path: Path) -> None:
+    free = 2**30
+    assert memory.available(CPU, system(tmp_path / "a", free, "0::/\n")) == free
+    unlimited = system(tmp_path / "b", free, "0::/job/own\n", job__own__memory_max="max\n", job__own__memory_cur="5\n")
+    assert memory.available(CPU, unlimited) == free
+    (unlimited / "sys/fs/cgroup/job/memory.max").write_text(str(2**28))
+    (unlimited / "sys/fs/cgroup/job/memory.current").write_text(str(2**27))
+    (unlimited / "sys/fs/cgroup/job/memory.stat").write_text(f"anon 7\ninactive_file {2**20}\n")
+    assert memory.available(CPU, unlimited) == 2**28 - 2**27 + 2**20
+
+
+def test_groups_of_version_1_count_too(tmp_path: Path) -> None:
+    root = system(tmp_path, 2**30, "5:cpu:/x\n4:memory:/elsewhere\n")
+    (root / "sys/fs/cgroup/memory").mkdir(parents=True)
+    (root / "sys/fs/cgroup/memory/memory.limit_in_bytes").write_text("3000000\n")
+    (root / "sys/fs/cgroup/memory/memory.usage_in_bytes").write_text("1000000\n")
+    (root / "sys/fs/cgroup/memory/memory.stat").write_text("cache 1\n")
+    assert memory.available(CPU, root) == 2000000
+
+
+def test_a_system_that_does_not_tell_is_no_failure(tmp_path: Path) -> None:
+    assert memory.available(CPU, tmp_path) is None
+
+
+def test_shortage_is_told_from_other_failures() -> None:
+    assert memory.is_shortage(torch.OutOfMemoryError("CUDA out of memory"))
+    assert memory.is_shortage(MemoryError())
+    assert not memory.is_shortage(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55)
+    assert memory.is_shortage(raised.value)
+
+
+def test_too_little_memory_is_an_error_with_what_would_do() -> None:
+    with pytest.raises(GdpkitError, match=r"--memory 1 is too little: 6000x4000 .* --memory (\d[\d.]*) would do") as raised:
+        budget.tiled(Known(), (1, 4000, 6000), CPU, 1)
+    would_do = float(str(raised.value).split("; --memory ")[1].split()[0])
+    assert 2 < would_do < 4
+    budget.tiled(Known(), (1, 4000, 6000), CPU, would_do)
+
+
+def test_more_than_is_free_is_not_begun_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: 2**30)
+    with pytest.raises(GdpkitError, match=r"1.0 GB are free, .* try it with --memory (\d[\d.]*)"):
+        budget.tiled(Known(), (1, 4000, 6000), CPU, None)
+    budget.tiled(Known(), (1, 4000, 6000), CPU, 3.5)
+    budget.tiled(Known(), (1, 16, 16), CPU, None)
+
+
+def test_on_a_gpu_memory_says_how_many_tiles_are_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda", 0)
+    at_once = [budget.tiled(Known(), (1, 4000, 6000), cuda, gb).at_once for gb in (2.5, 3.5, 100)]
+    assert at_once[0] < at_once[1] < at_once[2] == len(budget.tiled(Known(), (1, 4000, 6000), cuda, 100).tiles(4000, 6000))
+    assert budget.tiled(Known(), (1, 4000, 6000), CPU, 100).at_once == 1
+
+
+@pytest.mark.parametrize("task", ["denoise", "sr"])
+def test_the_bytes_of_a_result_do_not_depend_on_memory(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    monkeypatch.setattr(tiles, "CORE", 64)
+    options = {"sigma": 25.0} if task == "denoise" else {"scale": 2, "image": picture(1, 3, 120, 97)}
+    options.setdefault("image", picture(1, 3, 211, 230))
+    results = [
+        gdpkit.restore(task, **options, prior=Known(), steps=3, fidelity=0.5, device="cpu", memory=gb).tensor
+        for gb in (0.5, 2, None)
+    ]
+    assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+def test_a_plan_counts_what_tiles_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_seconds_of_probe", lambda prior, device: 1.0)
+    monkeypatch.setattr(tiles, "CORE", 64)
+    from gdpkit_denoise import Denoise
+
+    task = Denoise(image=picture(1, 3, 256, 300), sigma=25)  # type: ignore[arg-type]
+    plan = planning.plan(task, Settings(prior=Known(), sampler="gdp", steps=10, device="cpu"))
+    assert plan.seconds is not None and plan.memory_mib is not None
+    assert plan.seconds > 1.5 * 10 * 256 * 300 / planning.PROBE_SIDE**2
+    assert plan.memory_mib < 500
+    with pytest.raises(GdpkitError, match="too little"):
+        planning.plan(task, Settings(prior=Known(), device="cpu", memory=0.2))
+
+
+def test_memory_must_be_more_than_nothing() -> None:
+    with pytest.raises(GdpkitError, match="memory must be more than 0"):
+        Settings(memory=0)
