@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 import gdpkit
-from gdpkit import Denoised, GdpkitError, Prior, budget, memory, planning
+from gdpkit import Denoised, GdpkitError, Prior, budget, choices, memory, planning
 from gdpkit.choices import Settings
 from gdpkit.priors import tiles
 from gdpkit.testing import picture
@@ -24,7 +24,7 @@ class Known(Prior):
     """Says what it takes: 100 bytes a pixel."""
 
     name = "known"
-    receptive_field: ClassVar[int] = 3  # type: ignore[assignment]
+    receptive_field: ClassVar[int] = 3
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         return Denoised(torch.nn.functional.avg_pool2d(noisy, 3, 1, 1))
@@ -80,7 +80,9 @@ def test_shortage_is_told_from_other_failures() -> None:
 
 
 def test_too_little_memory_is_an_error_with_what_would_do() -> None:
-    with pytest.raises(GdpkitError, match=r"--memory 1 is too little: 6000x4000 .* --memory (\d[\d.]*) would do") as raised:
+    with pytest.raises(
+        GdpkitError, match=r"--memory 1 is too little: 6000x4000 .* --memory (\d[\d.]*) would do"
+    ) as raised:
         budget.tiled(Known(), (1, 4000, 6000), CPU, 1)
     would_do = float(str(raised.value).split("; --memory ")[1].split()[0])
     assert 2 < would_do < 4
@@ -98,15 +100,18 @@ def test_more_than_is_free_is_not_begun_unless_told_to(monkeypatch: pytest.Monke
 def test_on_a_gpu_memory_says_how_many_tiles_are_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = torch.device("cuda", 0)
     at_once = [budget.tiled(Known(), (1, 4000, 6000), cuda, gb).at_once for gb in (2.5, 3.5, 100)]
-    assert at_once[0] < at_once[1] < at_once[2] == len(budget.tiled(Known(), (1, 4000, 6000), cuda, 100).tiles(4000, 6000))
+    assert (
+        at_once[0] < at_once[1] < at_once[2] == len(budget.tiled(Known(), (1, 4000, 6000), cuda, 100).tiles(4000, 6000))
+    )
     assert budget.tiled(Known(), (1, 4000, 6000), CPU, 100).at_once == 1
 
 
 @pytest.mark.parametrize("task", ["denoise", "sr"])
 def test_the_bytes_of_a_result_do_not_depend_on_memory(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr(tiles, "CORE", 64)
-    options = {"sigma": 25.0} if task == "denoise" else {"scale": 2, "image": picture(1, 3, 120, 97)}
-    options.setdefault("image", picture(1, 3, 211, 230))
+    options: dict[str, Any] = {"image": picture(1, 3, 211, 230), "sigma": 25.0}
+    if task == "sr":
+        options = {"image": picture(1, 3, 120, 97), "scale": 2}
     results = [
         gdpkit.restore(task, **options, prior=Known(), steps=3, fidelity=0.5, device="cpu", memory=gb).tensor
         for gb in (0.5, 2, None)
@@ -117,9 +122,7 @@ def test_the_bytes_of_a_result_do_not_depend_on_memory(monkeypatch: pytest.Monke
 def test_a_plan_counts_what_tiles_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "_seconds_of_probe", lambda prior, device: 1.0)
     monkeypatch.setattr(tiles, "CORE", 64)
-    from gdpkit_denoise import Denoise
-
-    task = Denoise(image=picture(1, 3, 256, 300), sigma=25)  # type: ignore[arg-type]
+    task = choices.task("denoise", {"image": picture(1, 3, 256, 300), "sigma": 25.0})
     plan = planning.plan(task, Settings(prior=Known(), sampler="gdp", steps=10, device="cpu"))
     assert plan.seconds is not None and plan.memory_mib is not None
     assert plan.seconds > 1.5 * 10 * 256 * 300 / planning.PROBE_SIDE**2

@@ -30,7 +30,7 @@ class Convolutional(Prior):
     """Strides, as those of a U-Net, and zeros at the border, as most have."""
 
     name = "convolutional"
-    receptive_field: ClassVar[int] = 2 * (4 + 7) + 1  # type: ignore[assignment]
+    receptive_field: ClassVar[int] = 2 * (4 + 7) + 1
     seen: list[tuple[int, ...]] = field(default_factory=list)
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
@@ -63,7 +63,9 @@ class Greedy(Convolutional):
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         if len(noisy) > 2:
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
+            )
         return super().denoise(noisy, sigma)
 
 
@@ -75,7 +77,9 @@ SIZES = [(16, 16), (17, 1000), (311, 16), (211, 307), (192, 192), (193, 449), (3
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("field", "native"), [(1, None), (247, None), (700, None), (None, 64), (None, 61), (None, None)])
+@pytest.mark.parametrize(
+    ("field", "native"), [(1, None), (247, None), (700, None), (None, 64), (None, 61), (None, None)]
+)
 @pytest.mark.usefixtures("small_tiles")
 def test_every_pixel_is_kept_once_and_no_tile_comes_twice(
     size: tuple[int, int], field: int | None, native: int | None
@@ -86,7 +90,10 @@ def test_every_pixel_is_kept_once_and_no_tile_comes_twice(
         down, across = (torch.tensor(span.weights()).double() for span in (tile.rows, tile.columns))
         total[tile.rows.kept, tile.columns.kept] += down[:, None] * across
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
-    seen = [(tile.rows.seen.start, tile.rows.seen.stop, tile.columns.seen.start, tile.columns.seen.stop) for tile in division]
+    seen = [
+        (tile.rows.seen.start, tile.rows.seen.stop, tile.columns.seen.start, tile.columns.seen.stop)
+        for tile in division
+    ]
     assert len(set(seen)) == len(seen)
     if native is not None:
         assert {tile.size for tile in division} == {(min(size[0], native), min(size[1], native))}

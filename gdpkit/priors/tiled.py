@@ -25,9 +25,9 @@ class TiledPrior(Prior):
     """Another prior, shown large images in tiles (`gdpkit.priors.tiles`); what is small enough it sees whole.
 
     Where the prior declares a receptive field, the answer is the untiled one but for rounding, provided that the
-    network reduces the image by a divisor of 64 and extends it at the right and at the bottom only. Elsewhere windows of
-    its training size are blended. Where memory runs out, half as many tiles are done at once from then on, and `notes`
-    says so. With gradients, tiles are computed again on the way back, so that one at a time holds its layers' values.
+    network reduces the image by a divisor of 64 and extends it at the right and at the bottom only. Elsewhere windows
+    of its training size are blended. Where memory runs out, half as many tiles are done at once from then on, and
+    `notes` says so. With gradients, tiles are computed again on the way back: one at a time holds its layers' values.
 
     prior: the other one.
     batch: how many tiles are done at once. On the CPU 1: more are no quicker there, and round differently.
@@ -45,7 +45,7 @@ class TiledPrior(Prior):
             found = self._ask(noisy, sigma, again=False)
             if found is not None:
                 return found
-        alike = defaultdict(list)
+        alike: dict[tuple[int, int], list[Part]] = defaultdict(list)
         for tile in division:
             alike[tile.size] += [(image, tile) for image in range(len(noisy))]
         canvas = _Canvas(noisy)
