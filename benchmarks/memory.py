@@ -1,4 +1,4 @@
-"""What large photographs take: seconds and peak memory of whole commands, reading and writing included.
+"""What large photographs take: time and peak memory of whole commands, reading and writing included.
 
 python benchmarks/memory.py [--task denoise] [--task sr] [--megapixels 24] [--steps 1]
 
@@ -29,17 +29,19 @@ COMMANDS = {"denoise": ["denoise", "--sigma", "25"], "sr": ["sr", "--scale", "2"
 @click.option("--prior", default="embedded", show_default=True)
 def main(tasks: tuple[str, ...], sizes: tuple[float, ...], steps: int, prior: str) -> None:
     """Print a row for each task and size."""
-    click.echo(f"{'task':<8}{'megapixels':>11}{'result':>12}{'seconds':>9}{'peak MiB':>10}")
+    click.echo(f"{'task':<8}{'megapixels':>11}{'result':>12}{'seconds':>9}{'CPU s':>8}{'peak MiB':>10}")
     with tempfile.TemporaryDirectory() as name:
         for task in tasks:
             for size in sizes:
                 width, height = SIZES[size]
-                seconds, peak = _run(Path(name), task, width, height, ["--steps", str(steps), "--prior", prior])
-                click.echo(f"{task:<8}{size:>11g}{f'{width}x{height}':>12}{seconds:>9.1f}{peak:>10.0f}")
+                options = ["--steps", str(steps), "--prior", prior]
+                seconds, busy, peak = _run(Path(name), task, width, height, options)
+                row = f"{seconds:>9.1f}{busy:>8.1f}{peak:>10.0f}"
+                click.echo(f"{task:<8}{size:>11g}{f'{width}x{height}':>12}{row}")
 
 
-def _run(folder: Path, task: str, width: int, height: int, options: list[str]) -> tuple[float, float]:
-    """Seconds and peak MiB of one command whose result has this size."""
+def _run(folder: Path, task: str, width: int, height: int, options: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds that a processor was busy with it, and peak MiB of one command whose result has this size."""
     photo, result = folder / "photo.png", folder / "result.png"
     scale = 2 if task == "sr" else 1
     _picture(width // scale, height // scale, 25.0 if task == "denoise" else 0.0).save(photo)
@@ -50,7 +52,7 @@ def _run(folder: Path, task: str, width: int, height: int, options: list[str]) -
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise click.ClickException(f"{task} at {width}x{height} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 2**10
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
 
 
 def _picture(width: int, height: int, sigma: float) -> Image.Image:

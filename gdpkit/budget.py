@@ -48,9 +48,20 @@ def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit
     return TiledPrior(prior=prior, batch=min(room, shape[0] * len(one.tiles(*shape[1:]))))
 
 
+def at_once(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> int:
+    """How many batches of (images, height, width) fit into the memory together; at least 1."""
+    allowed = memory.available(device) if limit is None else limit * GB
+    if allowed is None:
+        return 1
+    least = needed(TiledPrior(prior=prior), shape, device)
+    return 1 + max(0, int((allowed - least) / _images(shape)))
+
+
 def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device) -> int:
     """Bytes that a run with the default sampler holds at its peak, about; without the network where it does not say."""
-    count, height, width = shape
-    work = prior.work(height, width)
-    images = IMAGES * 4 * 3 * height * width * count
-    return images + int(0 if work is None else work[1]) + (LIBRARIES if device.type == "cpu" else 0)
+    work = prior.work(*shape[1:])
+    return _images(shape) + int(0 if work is None else work[1]) + (LIBRARIES if device.type == "cpu" else 0)
+
+
+def _images(shape: tuple[int, int, int]) -> int:
+    return IMAGES * 4 * 3 * math.prod(shape)
