@@ -37,7 +37,10 @@ _SETTINGS = (
 )
 
 
-_IMAGE = "IMAGE is a photograph, or a folder of them. Several are restored one after the other."
+_IMAGE = (
+    "IMAGE is a photograph, or a folder of them. Several are restored one after the other; on a GPU, those of one size "
+    "together."
+)
 
 _SETTING_NAMES = frozenset(declared.name for declared in _SETTINGS) | {"losses"}
 

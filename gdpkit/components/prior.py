@@ -30,7 +30,7 @@ class Prior(Component):
     """Knowledge of clean images. Weights are cached by file, device and dtype, never held in fields."""
 
     training_size: ClassVar[int | None] = None
-    """Side in pixels of the images it was trained on, where that matters."""
+    """Side in pixels of the images it was trained on, where that matters; larger ones are shown to it in windows."""
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         """Noisy = clean + sigma * n, (B, 3, H, W) with clean in [0, 1] -> the clean image expected there.
@@ -45,7 +45,11 @@ class Prior(Component):
 
     @property
     def receptive_field(self) -> int | None:
-        """Side in pixels of the square that one output pixel depends on; None: the whole image."""
+        """Side in pixels of the square that one output pixel depends on; None: the whole image.
+
+        Where it is known, large images are divided into tiles with that much around them, which begin at multiples of
+        64 pixels, and the answer is that of the whole image.
+        """
         return None
 
     @property
