@@ -18,6 +18,9 @@ IMAGES = 7
 LIBRARIES = 400 * 2**20
 """What the process holds before the work."""
 
+MOST = 16
+"""Problems at once: more would be read before the first is written, and make a GPU no quicker."""
+
 UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
 
 
@@ -49,19 +52,15 @@ def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit
 
 
 def at_once(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> int:
-    """How many batches of (images, height, width) fit into the memory together; at least 1."""
+    """How many problems of (images, height, width) fit into the memory, each with a tile in work: 1 to MOST."""
     allowed = memory.available(device) if limit is None else limit * GB
     if allowed is None:
         return 1
-    least = needed(TiledPrior(prior=prior), shape, device)
-    return 1 + max(0, int((allowed - least) / _images(shape)))
+    return min(MOST, max(1, int(allowed / needed(TiledPrior(prior=prior), shape, device))))
 
 
 def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device) -> int:
     """Bytes that a run with the default sampler holds at its peak, about; without the network where it does not say."""
     work = prior.work(*shape[1:])
-    return _images(shape) + int(0 if work is None else work[1]) + (LIBRARIES if device.type == "cpu" else 0)
-
-
-def _images(shape: tuple[int, int, int]) -> int:
-    return IMAGES * 4 * 3 * math.prod(shape)
+    images = IMAGES * 4 * 3 * math.prod(shape)
+    return images + int(0 if work is None else work[1]) + (LIBRARIES if device.type == "cpu" else 0)
