@@ -55,9 +55,6 @@ def main(args: Sequence[str] | None = None) -> int:
     Errors are told on standard error, in one to three lines; a traceback only with `--debug`.
     """
     args = list(sys.argv[1:] if args is None else args)
-    # Tensors of photographs are hundreds of megabytes: in pages of 4 KB the system spends longer on handing them out
-    # than the arithmetic takes. Read when torch is loaded; Linux only.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     debug = "--debug" in args  # here and not from the parser, which may be what fails
     try:
         status = cli().main(args, prog_name="gdpkit", standalone_mode=False, obj=debug)
