@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gdpkit.components import Denoised, Prior
@@ -66,15 +67,22 @@ class TiledPrior(Prior):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What whoever asked should know about how it went."""
+        """Those of the prior, and whether memory ran out."""
         if not self._halved:
-            return ()
+            return self.prior.notes
         least = self._halved[-1]
-        return (f"memory ran out, so {least} tile{'s were' if least > 1 else ' was'} done at once, not {self.batch}",)
+        return (
+            *self.prior.notes,
+            f"memory ran out, so {least} tile{'s were' if least > 1 else ' was'} done at once, not {self.batch}",
+        )
 
     def tiles(self, height: int, width: int) -> list[Tile]:
         """Those of an image of this size."""
-        return tiles.divide(height, width, self.prior.receptive_field, self.prior.training_size)
+        return tiles.divide(height, width, *self._reach)
+
+    @cached_property
+    def _reach(self) -> tuple[int | None, int | None]:
+        return self.prior.receptive_field, self.prior.training_size
 
     def pixels(self, height: int, width: int) -> int:
         """How many pixels the prior is shown of an image of this size, those that several tiles share as often."""
