@@ -32,12 +32,15 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     preset: str = "default"
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or value < least):
                 raise GdpkitError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        if self.memory is not None and not self.memory > 0:
+            raise GdpkitError(f"memory must be more than 0 GB, not {self.memory!r}")
 
 
 @dataclass(frozen=True)

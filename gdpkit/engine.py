@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gdpkit import choices
-from gdpkit.choices import Settings
-from gdpkit.components import Denoised, Prior, QualityLoss, Result, Sampler, Step, Task
+from gdpkit import budget, choices
+from gdpkit.choices import Chosen, Settings
+from gdpkit.components import Denoised, Prior, Problem, QualityLoss, Result, Sampler, Step, Task
 from gdpkit.errors import GdpkitError
 from gdpkit.memory import PeakMemory
 from gdpkit.noise import SeededNoise
@@ -36,6 +36,7 @@ def restore(
     seed: int = 0,
     device: str = "auto",
     preset: str = "default",
+    memory: float | None = None,
     on_step: Callable[[Step], None] | None = None,
     **parameters: Any,
 ) -> Restoration:
@@ -53,6 +54,8 @@ def restore(
         seed: of the noise. The same seed and input give the same bytes.
         device: auto, cpu, cuda or cuda:N.
         preset: default, or another that the task declares, such as paper.
+        memory: how many GB (of 2^30 bytes) the run may take; all that is free by default. On the CPU the bytes of the
+            result do not depend on it.
         on_step: called with every `Step`; raise from it to cancel.
         **parameters: the task's own.
 
@@ -61,17 +64,41 @@ def restore(
     """
     settings = Settings(
         prior=prior, sampler=sampler, steps=steps, fidelity=fidelity, distance=distance, losses=tuple(losses),
-        seed=seed, device=device, preset=preset,
+        seed=seed, device=device, preset=preset, memory=memory,
     )  # fmt: skip
-    task = choices.task(task, parameters)
+    return solve([state(choices.task(task, parameters), settings)], on_step)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """A task whose files were read, in `seconds`, and all that its run is told."""
+
+    task: Task
+    problem: Problem
+    chosen: Chosen
+    settings: Settings
+    seconds: float
+
+
+def state(task: Task, settings: Settings) -> Stated:
+    """Choose the components and read the files."""
     chosen = choices.choose(task, settings)
     started = time.perf_counter()
     problem = task.problem()
     problem = replace(problem, losses=problem.losses + chosen.losses)
     chosen.prior.load(chosen.device)
+    return Stated(task, problem, chosen, settings, time.perf_counter() - started)
+
+
+def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = None) -> list[Restoration]:
+    """Restore one, or several that `gdpkit.together.alike` says can be, in one batch."""
+    started = time.perf_counter()
+    chosen, settings = stated[0].chosen, stated[0].settings
+    problem = stated[0].problem if len(stated) == 1 else Problem.stack([one.problem for one in stated])
+    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory)
     objective = EnergyObjective(problem, chosen.distance, chosen.device)
     noise = SeededNoise.of(settings.seed, problem)
-    counted = _Counted(prior=chosen.prior)
+    counted = _Counted(prior=prior)
     step = None
     peak = PeakMemory(chosen.device)
     for step in chosen.sampler.sample(counted, objective, noise):
@@ -80,27 +107,41 @@ def restore(
     if step is None:
         raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
     with torch.no_grad():
-        consistency = objective.consistency(step.image).mean().item()
-    unknowns = {name: value.cpu() for name, value in objective.unknowns.items()}
-    result = Result(step.image.cpu(), unknowns, problem)
-    output = task.finish(result)
-    record = {
-        "outputs": [],
-        "size": [output.shape[-1], output.shape[-2]],
-        "task": task.name,
-        "prior": chosen.prior.name,
-        "prior_sha256": chosen.prior.sha256,
-        "sampler": chosen.sampler.name,
-        "network_evaluations": counted.calls,
-        "seconds": round(time.perf_counter() - started, 3),
-        "peak_memory_mib": peak.mib(),
-        "device": str(chosen.device),
-        "seed": settings.seed,
-        "consistency": round(consistency, 4),
-    }
-    scene = partial(task.finish, replace(result, scene_linear=True)) if task.gives_radiance else None
-    notes = (*chosen.prior.notes, *task.notes(problem, chosen.prior))
-    return Restoration(output, unknowns, record, problem, notes=notes, radiance=scene)
+        consistency = objective.consistency(step.image)
+    found = Result(step.image.cpu(), {name: value.cpu() for name, value in objective.unknowns.items()}, problem)
+    seconds = (time.perf_counter() - started) / len(stated)
+    finished = []
+    for one, own, misfit in _apart(found, consistency, stated):
+        started = time.perf_counter()
+        output = one.task.finish(own)
+        record = {
+            "outputs": [],
+            "size": [output.shape[-1], output.shape[-2]],
+            "task": one.task.name,
+            "prior": chosen.prior.name,
+            "prior_sha256": chosen.prior.sha256,
+            "sampler": chosen.sampler.name,
+            "network_evaluations": counted.calls,
+            "seconds": round(one.seconds + seconds + time.perf_counter() - started, 3),
+            "peak_memory_mib": peak.mib(),
+            "device": str(chosen.device),
+            "seed": settings.seed,
+            "consistency": round(misfit.mean().item(), 4),
+        }
+        scene = partial(one.task.finish, replace(own, scene_linear=True)) if one.task.gives_radiance else None
+        notes = (*prior.notes, *one.task.notes(one.problem, chosen.prior))
+        finished.append(Restoration(output, own.unknowns, record, one.problem, notes=notes, radiance=scene))
+    return finished
+
+
+def _apart(found: Result, consistency: Tensor, stated: Sequence[Stated]) -> Iterator[tuple[Stated, Result, Tensor]]:
+    """Each one's part of what was found for all."""
+    first = 0
+    for one in stated:
+        own = slice(first, first + one.problem.shape[0])
+        unknowns = {name: value[own] for name, value in found.unknowns.items()} if len(stated) > 1 else found.unknowns
+        yield one, Result(found.image[own], unknowns, one.problem), consistency[own]
+        first = own.stop
 
 
 def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> Prior:

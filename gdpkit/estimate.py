@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from gdpkit import dct
+from gdpkit import dct, functional
 from gdpkit.errors import ImageError
 
 SIDE = 8
@@ -151,7 +151,11 @@ def unclipped(image: Tensor, sigma: float) -> Tensor:
     if not sigma:
         return image.clamp(0, 1)
     level, mean, _ = _clipped(sigma, image.device)
-    return (_interpolated(255 * image.double(), mean, level) / 255).clamp(0, 1).to(image)
+
+    def told(part: Tensor) -> Tensor:
+        return (_interpolated(255 * part.double(), mean, level) / 255).clamp(0, 1).to(part)
+
+    return functional.in_strips(told, image, -2)
 
 
 def _after_clipping(means: Tensor, sigma: float) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from gdpkit.errors import GdpkitError
 LEAST_SIGMA = 1e-3
 """Noise assumed where nothing is known to have been rounded, in 0..255: about that of a 16-bit file."""
 
+STRIP = 2**20
+"""Pixels of a channel that are worked on at once where that takes many times their memory."""
 
 FEW = 30  # photons: above, a normal number with its skewness put right serves
 
@@ -27,6 +29,25 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
     if channels == 1:
         return image.mean(dim=1, keepdim=True)
     raise GdpkitError(f"an image has 1 or 3 channels; cannot turn {image.shape[1]} into {channels}")
+
+
+def in_strips(change: Callable[[Tensor], Tensor], image: Tensor, axis: int) -> Tensor:
+    """`change` of every channel, (N, 1, H, W), that treats the lines of `axis` (-2: rows, -1: columns) independently.
+
+    Large channels are taken in strips, so that what `change` needs by the way stays small; the strips depend on the
+    size of the channel alone. An image's result does not depend on what else is in the batch.
+    """
+    height, width = image.shape[-2:]
+    out = torch.empty_like(image)
+    if height * width <= STRIP:
+        for one, into in zip(image, out, strict=True):
+            into[:] = change(one[:, None])[:, 0]
+        return out
+    lines = max(1, STRIP // image.shape[-3 - axis])
+    for one, into in zip(image.flatten(0, 1), out.flatten(0, 1), strict=True):
+        for strip, place in zip(one.split(lines, axis), into.split(lines, axis), strict=True):
+            place[:] = change(strip[None, None])[0, 0]
+    return out
 
 
 def resize(image: Tensor, size: Sequence[int], mode: str = "bicubic") -> Tensor:

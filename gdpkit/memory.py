@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a run took."""
+"""How much memory there is, how much a run took, and whether it ran out."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def free(device: torch.device) -> int | None:
         reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + reserve
     return min(_of_the_system(), default=None)
+
+
+def available(device: torch.device) -> int | None:
+    """Bytes that this process may hold in all, what it holds by now and what is free; None where that is not told."""
+    left = free(device)
+    if device.type == "cuda":
+        return None if left is None else left + torch.cuda.memory_allocated(device)
+    try:
+        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):  # no Linux
+        held = 0
+    return None if left is None else left + held
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; on the CPU, torch raises a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def require(needed: float, device: torch.device, what: str, otherwise: str) -> None:

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 
-from gdpkit import choices
+from gdpkit import budget, choices
 from gdpkit.choices import Settings
 from gdpkit.components import Prior, Task
 
 PROBE_SIDE = 128
 LONG_SECONDS = 2.0
-LIBRARIES_MIB = 400  # what the process holds before the work
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,19 @@ class Plan:
 def plan(task: Task, settings: Settings) -> Plan:
     """Read the task's files, count the evaluations, and time one of a small image on this machine."""
     chosen = choices.choose(task, settings)
-    observation = task.problem().observations[0]
-    _, height, width = observation.clean_shape
+    shape = task.problem().shape
+    images, height, width = shape
     chosen.prior.load(chosen.device)
-    images, evaluations = len(observation.image), chosen.sampler.evaluations
+    tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory)
+    evaluations = chosen.sampler.evaluations
     seconds = memory = None
-    work, probed = chosen.prior.work(height, width), chosen.prior.work(PROBE_SIDE, PROBE_SIDE)
+    work, probed = tiled.work(height, width), chosen.prior.work(PROBE_SIDE, PROBE_SIDE)
     if evaluations is not None:
         # Where the operations are known: attention grows with the square of the pixels, sides are extended.
-        share = work[0] / probed[0] if work and probed and probed[0] else height * width / PROBE_SIDE**2
+        share = work[0] / probed[0] if work and probed and probed[0] else tiled.pixels(height, width) / PROBE_SIDE**2
         seconds = round(evaluations * images * share * _seconds_of_probe(chosen.prior, chosen.device), 2)
     if work is not None:
-        memory = round(work[1] / 2**20 + LIBRARIES_MIB, 0)
+        memory = round(budget.needed(tiled, shape, chosen.device) / 2**20, 0)
     return Plan(
         task=task.name,
         prior=chosen.prior.name,

@@ -10,8 +10,9 @@ import torch
 import gdpkit
 from gdpkit import functional
 from gdpkit.images import read_image
-from gdpkit.priors import checkpoint
+from gdpkit.priors import checkpoint, tiles
 from gdpkit.priors.embedded import EMBEDDED, EmbeddedPrior
+from gdpkit.priors.tiled import TiledPrior
 from gdpkit.priors.unet import SIGMA_RANGE, UNet
 from gdpkit.testing import picture
 
@@ -102,6 +103,17 @@ def test_a_crop_is_the_frame_within_its_margin(prior: EmbeddedPrior) -> None:
     assert inner.shape == wanted.shape
     assert float((inner - wanted).abs().max()) < 1e-4
     assert float((part - whole[..., top : top + part.shape[-2], left : left + part.shape[-1]]).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("size", [(203, 217), (256, 199)])
+def test_on_tiles_the_answer_is_that_of_the_whole_image(
+    prior: EmbeddedPrior, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(tiles, "CORE", 64)
+    tiled = TiledPrior(prior=prior)
+    assert len(tiled.tiles(*size)) == 16
+    noisy = picture(1, 3, *size)
+    assert float((tiled.denoise(noisy, 0.2).clean - prior.denoise(noisy, 0.2).clean).abs().max()) < 1e-5
 
 
 def test_the_embedded_prior_denoises() -> None:

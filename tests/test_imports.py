@@ -47,7 +47,19 @@ LEVELS = {
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
     **dict.fromkeys(("views", "fitting", "pointwise", "objective", "builtin"), 6),
     **dict.fromkeys(
-        ("choices", "restoration", "planning", "engine", "simulate", "testing", "training", "evaluation"), 7
+        (
+            "choices",
+            "budget",
+            "restoration",
+            "planning",
+            "engine",
+            "together",
+            "simulate",
+            "testing",
+            "training",
+            "evaluation",
+        ),
+        7,
     ),
     **dict.fromkeys(("options", "report", "meter"), 8),
     **dict.fromkeys(("cli", "__main__"), 9),

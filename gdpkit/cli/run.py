@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +11,9 @@ from typing import Any
 import click
 
 from gdpkit import options, params, registry, report
-from gdpkit.cli import files
+from gdpkit.cli import files, jobs
 from gdpkit.cli.base import Command, Lazy, manual, summary
+from gdpkit.cli.jobs import Job
 from gdpkit.components import PhotoTask, Task
 from gdpkit.errors import PluginError
 from gdpkit.params import Declared, Param
@@ -35,11 +32,15 @@ _SETTINGS = (
     Declared("distance", str, None, Param("How the result is compared with the input: mse, ssim, l1 or huber.")),
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
+    Declared("memory", float, None, Param("GB of memory that may be used; all that is free by default.", min=0.1)),
     Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),
 )
 
 
-_IMAGE = "IMAGE is a photograph, or a folder of them. Several are restored one after the other."
+_IMAGE = (
+    "IMAGE is a photograph, or a folder of them. Several are restored one after the other; on a GPU, those of one size "
+    "together."
+)
 
 _SETTING_NAMES = frozenset(declared.name for declared in _SETTINGS) | {"losses"}
 
@@ -98,7 +99,7 @@ def _common() -> list[click.Option]:
         click.Option(["out", "-o", "--output"], type=path, metavar="OUT", help=out),
         *(settings[name] for name in ("prior", "sampler", "steps", "fidelity", "distance")),
         click.Option(["losses", "--loss"], multiple=True, metavar="TEXT", help=loss),
-        *(settings[name] for name in ("seed", "device", "preset")),
+        *(settings[name] for name in ("seed", "device", "memory", "preset")),
         click.Option(
             ["--compare"], type=path, metavar="FILE", help="Also write input and result side by side, as PNG."
         ),
@@ -119,17 +120,6 @@ def _examples(cls: type[Task]) -> Sequence[str]:
     return (*cls.examples, *made)[: max(2, len(cls.examples))]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One input: the task, and where its results go."""
-
-    task: Task
-    source: Path
-    output: Path
-    notes: tuple[str, ...]
-    compare: Path | None
-
-
 def _run(
     cls: type[Task],
     *,
@@ -144,34 +134,31 @@ def _run(
     fields: dict[str, Any] = {}
     for name, value in options.given(values).items():
         (settings if name in _SETTING_NAMES else fields)[name] = value
-    jobs, several = _jobs(cls, fields, out, compare)
+    inputs, several = _jobs(cls, fields, out, compare)
     if several:
-        _check_settings(jobs[0].task, settings)
-    one = partial(_plan if dry_run else _restore, settings=settings, overwrite=overwrite, as_json=as_json)
+        _check_settings(inputs[0].task, settings)
+    run = jobs.Run(settings, overwrite, as_json, bool(click.get_current_context().obj))
     if not several:
-        with report.failure_as_json(jobs[0].source, as_json):
-            record = one(jobs[0], jobs[0].source.name)
+        job = inputs[0]
+        with report.failure_as_json(job.source, as_json):
+            record = jobs.plan(job, job.source.name, run) if dry_run else jobs.restore(job, run)
         if as_json:
             click.echo(json.dumps(record, indent=2))
         return
-    ctx = click.get_current_context()
-    results: list[Mapping[str, Any]] = []
-    failed: list[int] = []
-    for k, job in enumerate(jobs, 1):
-        try:
-            results.append({"input": str(job.source), **one(job, f"({k}/{len(jobs)}) {job.source.name}")})
-        except Exception as error:
-            # Whatever is wrong with one photograph, the others are still worth doing.
-            failed.append(report.failure(error, debug=bool(ctx.obj)))
-            results.append({"input": str(job.source), "error": report.explain(error)[0]})
+    if dry_run:
+        for k, job in enumerate(inputs):
+            with run.failing(k, job):
+                run.results[k] |= jobs.plan(job, f"({k + 1}/{len(inputs)}) {job.source.name}", run)
+    else:
+        jobs.restore_all(inputs, run)
     if as_json:
-        click.echo(json.dumps({"results": results}, indent=2))
-    if failed:
-        report.warn(f"{len(failed)} of {len(jobs)} failed.")
-        ctx.exit(2 if failed == [2] * len(jobs) else 1)
+        click.echo(json.dumps({"results": [run.results[k] for k in range(len(inputs))]}, indent=2))
+    if run.failed:
+        report.warn(f"{len(run.failed)} of {len(inputs)} failed.")
+        click.get_current_context().exit(2 if run.failed == [2] * len(inputs) else 1)
 
 
-def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Path | None) -> tuple[list[_Job], bool]:
+def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Path | None) -> tuple[list[Job], bool]:
     """All tasks, constructed: what is wrong with an option shows once, before any work."""
     if issubclass(cls, PhotoTask):
         sources, several = files.expand(fields.pop("image"))
@@ -185,7 +172,7 @@ def _jobs(cls: type[Task], fields: dict[str, Any], out: Path | None, compare: Pa
     read = [*sources, *files.files_in(tuple(fields.values()))]
     files.protect(read, [path for path, _ in targets], [path for path in beside if path is not None])
     return [
-        _Job(task, source, path, note, pair)
+        Job(task, source, path, note, pair)
         for task, source, (path, note), pair in zip(tasks, sources, targets, beside, strict=True)
     ], several
 
@@ -209,44 +196,3 @@ def _check_settings(task: Task, settings: Mapping[str, Any]) -> None:
     chosen = choices.choose(task, wanted)
     chosen.prior.load(chosen.device)
     _ = chosen.sampler.evaluations  # says what is wrong with its steps
-
-
-def _check_files(job: _Job, overwrite: bool) -> None:
-    files.check_writable(job.output, overwrite)
-    if job.compare is not None:
-        files.check_writable(job.compare, overwrite)
-
-
-def _restore(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
-    from gdpkit import choices, engine, images
-
-    _check_files(job, overwrite)
-    # A component may print; standard output belongs to results.
-    with report.progress(label) as on_step, redirect_stdout(sys.stderr):
-        result = engine.restore(job.task, on_step=on_step, **settings)
-    departure = choices.departure(job.task, choices.Settings(**settings))
-    notes = [*departure, *result.notes, *result.save(job.output, overwrite=overwrite)]
-    record = dict(result.record)
-    if job.compare is not None:
-        images.save(job.compare, report.side_by_side(result.input_image, result.image), overwrite=overwrite)
-        record["compare"] = str(job.compare)
-    for note in dict.fromkeys([*job.notes, *notes]):
-        report.warn(f"Note: {job.source.name}: {note}")
-    if not as_json:
-        click.echo(os.fsencode(job.output))  # as bytes: a name need not be valid text
-    return record
-
-
-def _plan(job: _Job, label: str, *, settings: Mapping[str, Any], overwrite: bool, as_json: bool) -> dict[str, Any]:
-    from gdpkit import choices, planning
-
-    _check_files(job, overwrite)
-    plan = planning.plan(job.task, choices.Settings(**settings))
-    if not as_json:
-        width, height = plan.size
-        work = f"{plan.evaluations} evaluations of {plan.prior} by {plan.sampler} on {plan.device}"
-        cost = "an unknown time"
-        if plan.seconds is not None and plan.memory_mib is not None:
-            cost = f"about {report.duration(plan.seconds)} and {plan.memory_mib:.0f} MiB"
-        click.echo(f"{label} -> {job.output}: {width}x{height}, {work}, {cost}")
-    return {**plan.record(), "outputs": [str(job.output)]}

@@ -66,6 +66,13 @@ class Problem:
             sizes = " and ".join(sorted(f"{w}x{h}" for _, h, w in shapes))
             raise GdpkitError(f"the observations of one problem must show one image, but these show {sizes}")
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, H, W) of the clean images."""
+        first = self.observations[0]
+        _, height, width = first.clean_shape
+        return len(first.image), height, width
+
     @staticmethod
     def stack(problems: Sequence[Problem]) -> Problem:
         """Put problems of equal shapes, degradations and losses into one batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from gdpkit.components.base import Component
 
@@ -29,9 +29,6 @@ class Denoised:
 class Prior(Component):
     """Knowledge of clean images. Weights are cached by file, device and dtype, never held in fields."""
 
-    training_size: ClassVar[int | None] = None
-    """Side in pixels of the images it was trained on, where that matters."""
-
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         """Noisy = clean + sigma * n, (B, 3, H, W) with clean in [0, 1] -> the clean image expected there.
 
@@ -45,7 +42,16 @@ class Prior(Component):
 
     @property
     def receptive_field(self) -> int | None:
-        """Side in pixels of the square that one output pixel depends on; None: the whole image."""
+        """Side in pixels of the square that one output pixel depends on; None: the whole image.
+
+        Where it is known, large images are divided into tiles with that much around them, which begin at multiples of
+        64 pixels, and the answer is that of the whole image.
+        """
+        return None
+
+    @property
+    def training_size(self) -> int | None:
+        """Side in pixels of the images it was trained on, where that matters: larger ones are seen in such windows."""
         return None
 
     @property

@@ -40,8 +40,9 @@ class ResidualBlock(nn.Module):
         """(B, width, h, w) and (B, embedding) -> (B, width, h, w)."""
         gain, offset = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
         hidden: Tensor = torch.addcmul(offset, self.conv1(h), 1 + gain)
-        out: Tensor = h + self.conv2(F.silu(hidden))
-        return out
+        # In place where nothing is kept for gradients: of large images each such tensor is tens of megabytes.
+        out: Tensor = self.conv2(F.silu(hidden, inplace=not hidden.requires_grad))
+        return out.add_(h)
 
 
 class UNet(nn.Module):
@@ -122,7 +123,7 @@ class UNet(nn.Module):
                 h = self.down[level](h)
         for level in range(bottom, -1, -1):
             if level < bottom:
-                h = self.up[level](h) + skips[level]
+                h = self.up[level](h).add_(skips.pop())
             for block in self.decoder[level]:  # type: ignore[attr-defined]
                 h = block(h, embedding)
         return F.pixel_shuffle(self.last(h), 2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gdpkit import functional
 from gdpkit.components import Objective
 
 CLIPPINGS = 12
@@ -86,13 +87,17 @@ def smooth(objective: Objective, sigma: float) -> Tensor:
 
 def _blurred(x: Tensor, width: int) -> Tensor:
     """By a triangle of 2 width - 1 pixels; borders replicate."""
-    flat = x.flatten(0, 1)[:, None]
     ramp = torch.arange(1, width + 1, dtype=x.dtype, device=x.device)
     taps = torch.cat([ramp, ramp[:-1].flip(0)]) / width**2
     reach = width - 1
-    flat = F.conv2d(F.pad(flat, (reach, reach, 0, 0), mode="replicate"), taps.view(1, 1, 1, -1))
-    flat = F.conv2d(F.pad(flat, (0, 0, reach, reach), mode="replicate"), taps.view(1, 1, -1, 1))
-    return flat.view_as(x)
+
+    def across(part: Tensor) -> Tensor:
+        return F.conv2d(F.pad(part, (reach, reach, 0, 0), mode="replicate"), taps.view(1, 1, 1, -1))
+
+    def along(part: Tensor) -> Tensor:
+        return F.conv2d(F.pad(part, (0, 0, reach, reach), mode="replicate"), taps.view(1, 1, -1, 1))
+
+    return functional.in_strips(along, functional.in_strips(across, x, -2), -1)
 
 
 def informed(objective: Objective, x: Tensor, sigma: float) -> Tensor:

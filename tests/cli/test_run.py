@@ -63,6 +63,40 @@ def test_one_bad_input_of_several_stops_no_other(cli: Cli, fast: tuple[str, ...]
     assert ["error" in r for r in json.loads(result.out)["results"]] == [False, True, False]
 
 
+def test_alike_photographs_restored_at_once_are_what_they_are_alone(
+    cli: Cli, fast: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: groups of one size, with one of another size and one that fails between them."""
+    from gdpkit import engine, together
+
+    Path("many").mkdir()
+    for k in range(6):
+        size = (20, 20) if k == 3 else (24, 16)
+        Image.new("RGB", size, (20 * k, 40, 60)).save(f"many/{k}.png")
+    Path("many/2.png").write_text("no picture", encoding="utf-8")
+    assert cli("run", "brighten", "many", *fast).status == 1
+    names = [f"{k}_brighten.png" for k in (0, 1, 3, 4, 5)]
+    alone = [Path(name).read_bytes() for name in names]
+
+    groups: list[int] = []
+    solve = engine.solve
+
+    def counted(stated: Any, on_step: Any = None) -> Any:
+        groups.append(len(stated))
+        return solve(stated, on_step)
+
+    monkeypatch.setattr(engine, "solve", counted)
+    monkeypatch.setattr(together, "most", lambda stated: 4)
+    result = cli("run", "brighten", "many", "--overwrite", "--json", *fast)
+    assert result.status == 1
+    assert groups == [2, 1, 2]
+    results = json.loads(result.out)["results"]
+    assert ["error" in r for r in results] == [k == 2 for k in range(6)]
+    assert [r.get("outputs") for r in results if "outputs" in r] == [[name] for name in names]
+    assert [Path(name).read_bytes() for name in names] == alone
+    assert "(1-2/6) 0.png, 1.png: step 1 of 2" in result.err
+
+
 def test_the_status_tells_part_from_all_and_ours_from_theirs(cli: Cli, fast: tuple[str, ...]) -> None:
     for name in ("folder/a.png", "folder/b.jpg"):
         Path(name).write_text("no picture", encoding="utf-8")

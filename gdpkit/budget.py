@@ -1,0 +1,66 @@
+"""How much memory a run takes, how much it may take, and how much is therefore done at once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from gdpkit import memory
+from gdpkit.components import Prior
+from gdpkit.errors import GdpkitError
+from gdpkit.priors.tiled import TiledPrior
+
+GB = 2**30
+IMAGES = 7
+"""Images in float32, of the size of the clean one, that reading, the default sampler and writing hold at once."""
+
+LIBRARIES = 400 * 2**20
+"""What the process holds before the work."""
+
+MOST = 16
+"""Problems at once: more would be read before the first is written, and make a GPU no quicker."""
+
+UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
+
+
+def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> TiledPrior:
+    """The prior for a run on (images, height, width), told how many tiles to do at once.
+
+    `limit` is in GB; None: all that is free. On the CPU it changes nothing but whether the run is begun.
+
+    Raises `GdpkitError` where it is too little even for one tile at a time, with what would do.
+    """
+    one = TiledPrior(prior=prior)
+    allowed = memory.available(device) if limit is None else limit * GB
+    least = needed(one, shape, device)
+    if allowed is None:
+        return one
+    if least > allowed:
+        _, height, width = shape
+        need = math.ceil(10 * least / GB) / 10
+        takes = f"{width}x{height} pixels with the prior {prior.name} take about {need:g} GB"
+        if limit is None:
+            free = f"of memory {allowed / GB:.1f} GB are free, and {takes}"
+            raise GdpkitError(f"{free}; use a smaller image, or try it with --memory {need:g}")
+        raise GdpkitError(f"--memory {limit:g} is too little: {takes}; --memory {need:g} would do, or a smaller image")
+    if device.type == "cpu":
+        return one
+    work = one.work(*shape[1:])
+    room = UNTOLD if work is None else 1 + int((allowed - least) / work[1])
+    return TiledPrior(prior=prior, batch=min(room, shape[0] * len(one.tiles(*shape[1:]))))
+
+
+def at_once(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> int:
+    """How many problems of (images, height, width) fit into the memory, each with a tile in work: 1 to MOST."""
+    allowed = memory.available(device) if limit is None else limit * GB
+    if allowed is None:
+        return 1
+    return min(MOST, max(1, int(allowed / needed(TiledPrior(prior=prior), shape, device))))
+
+
+def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device) -> int:
+    """Bytes that a run with the default sampler holds at its peak, about; without the network where it does not say."""
+    work = prior.work(*shape[1:])
+    images = IMAGES * 4 * 3 * math.prod(shape)
+    return images + int(0 if work is None else work[1]) + (LIBRARIES if device.type == "cpu" else 0)

@@ -1,0 +1,106 @@
+"""How much memory there is, what a run is told to take, and that the result does not depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import gdpkit
+from gdpkit import Denoised, GdpkitError, Prior, budget, choices, memory, planning
+from gdpkit.choices import Settings
+from gdpkit.priors import tiles
+from gdpkit.testing import picture
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Known(Prior):
+    """Says what it takes: 100 bytes a pixel."""
+
+    name = "known"
+    receptive_field: ClassVar[int] = 3
+
+    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+        return Denoised(torch.nn.functional.avg_pool2d(noisy, 3, 1, 1))
+
+    def work(self, height: int, width: int) -> tuple[float, float]:
+        return 9.0 * height * width, 100.0 * height * width
+
+
+def test_what_may_be_held_is_what_is_held_and_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free", lambda device: 2**30)
+    held = memory.available(CPU)
+    assert held is not None and 2**30 + 50 * 2**20 < held < 2**30 + 20 * 2**30
+    monkeypatch.setattr(memory, "free", lambda device: None)
+    assert memory.available(CPU) is None
+
+
+def test_shortage_is_told_from_other_failures() -> None:
+    assert memory.is_shortage(torch.OutOfMemoryError("CUDA out of memory"))
+    assert memory.is_shortage(MemoryError())
+    assert not memory.is_shortage(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55)
+    assert memory.is_shortage(raised.value)
+
+
+def test_too_little_memory_is_an_error_with_what_would_do() -> None:
+    with pytest.raises(
+        GdpkitError, match=r"--memory 1 is too little: 6000x4000 .* --memory (\d[\d.]*) would do"
+    ) as raised:
+        budget.tiled(Known(), (1, 4000, 6000), CPU, 1)
+    would_do = float(str(raised.value).split("; --memory ")[1].split()[0])
+    assert 2 < would_do < 4
+    budget.tiled(Known(), (1, 4000, 6000), CPU, would_do)
+
+
+def test_more_than_is_free_is_not_begun_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: 2**30)
+    with pytest.raises(GdpkitError, match=r"1.0 GB are free, .* try it with --memory (\d[\d.]*)"):
+        budget.tiled(Known(), (1, 4000, 6000), CPU, None)
+    budget.tiled(Known(), (1, 4000, 6000), CPU, 3.5)
+    budget.tiled(Known(), (1, 16, 16), CPU, None)
+
+
+def test_on_a_gpu_memory_says_how_many_tiles_are_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda", 0)
+    at_once = [budget.tiled(Known(), (1, 4000, 6000), cuda, gb).at_once for gb in (2.5, 3.5, 100)]
+    assert (
+        at_once[0] < at_once[1] < at_once[2] == len(budget.tiled(Known(), (1, 4000, 6000), cuda, 100).tiles(4000, 6000))
+    )
+    assert budget.tiled(Known(), (1, 4000, 6000), CPU, 100).at_once == 1
+
+
+@pytest.mark.parametrize("task", ["denoise", "sr"])
+def test_the_bytes_of_a_result_do_not_depend_on_memory(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    monkeypatch.setattr(tiles, "CORE", 64)
+    options: dict[str, Any] = {"image": picture(1, 3, 211, 230), "sigma": 25.0}
+    if task == "sr":
+        options = {"image": picture(1, 3, 120, 97), "scale": 2}
+    results = [
+        gdpkit.restore(task, **options, prior=Known(), steps=3, fidelity=0.5, device="cpu", memory=gb).tensor
+        for gb in (0.5, 2, None)
+    ]
+    assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+def test_a_plan_counts_what_tiles_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_seconds_of_probe", lambda prior, device: 1.0)
+    monkeypatch.setattr(tiles, "CORE", 64)
+    task = choices.task("denoise", {"image": picture(1, 3, 256, 300), "sigma": 25.0})
+    plan = planning.plan(task, Settings(prior=Known(), sampler="gdp", steps=10, device="cpu"))
+    assert plan.seconds is not None and plan.memory_mib is not None
+    assert plan.seconds > 1.5 * 10 * 256 * 300 / planning.PROBE_SIDE**2
+    assert plan.memory_mib < 500
+    with pytest.raises(GdpkitError, match="too little"):
+        planning.plan(task, Settings(prior=Known(), device="cpu", memory=0.2))
+
+
+def test_memory_must_be_more_than_nothing() -> None:
+    with pytest.raises(GdpkitError, match="memory must be more than 0"):
+        Settings(memory=0)
