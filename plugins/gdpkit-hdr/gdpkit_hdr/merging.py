@@ -19,6 +19,7 @@ FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
 """Encoded values: from the first one is trusted less and less, above the others it is a bound."""
 BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
 AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
+NOISY = 2.0  # deviations of its noise that a value may be from that mean
 GUESS = 0.15  # of the encoded range: how well a value is known that every exposure clips, at its bound
 SURMISE = 0.05  # likewise where the surroundings tell what the darkest exposure would have shown
 BLEND = 1 / 60  # of the longer side, over which an exposure comes in where it ends or moved: no edge shall show
@@ -81,7 +82,8 @@ def seen(
     for image, (slope, read), balance, gain in zip(images, noise, fit.balance, gains, strict=True):
         factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
         sigma = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255
-        level = cv2.GaussianBlur(image, (0, 0), AROUND)
+        # Beside a bright sky a dark leaf is no less well seen, so the level around counts as far as noise explains it.
+        level = cv2.GaussianBlur(image, (0, 0), AROUND).clip(image - NOISY * sigma, image + NOISY * sigma)
         clipped = (image >= FULL) | ((level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma))
         linear = fit.response.light(image) * factor
         straight = response.encoded(linear)
