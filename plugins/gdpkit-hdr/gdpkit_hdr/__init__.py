@@ -70,7 +70,7 @@ class Hdr(Task):
         """Tone mapping, or the radiance itself in units of the middle exposure's white."""
         from gdpkit_hdr import functional
 
-        radiance = functional.radiance(result)
+        radiance = functional.radiance(result, burnt=result.scene_linear)
         return radiance if result.scene_linear else functional.toned(radiance, result, self.tone, self.target)
 
 

