@@ -1,6 +1,6 @@
 """Merging exposures: brackets made from radiance maps, whose truth is known, and real ones, beside OpenCV.
 
-    python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 8] [--pictures OUT]
+    python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 6] [--pictures OUT]
 
 Of each radiance map a 512x384 cut (256x192 with --half) is exposed three times, two stops apart, the middle one so
 that its median is at a fifth of white; clipped, with Gaussian noise of 5/255 at the shortest (and of half that with
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("maps", type=Path, nargs="*")
     parser.add_argument("--brackets", type=Path, nargs="*", default=[])
     parser.add_argument("--half", action="store_true")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--pictures", type=Path)
     args = parser.parse_args()
     if args.maps:

@@ -37,7 +37,7 @@ class Hdr(Task):
         "gdpkit run hdr --exposures a.dng b.dng --half-size --no-align --tone photographic -o scene.tif",
     )
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "default": {"sampler": "hqs:steps=8"},
+        "default": {"sampler": "hqs:steps=6"},
         "paper": {"sampler": "gdp:scale=80000"},
     }
 

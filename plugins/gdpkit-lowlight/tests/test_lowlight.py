@@ -103,6 +103,16 @@ def test_blotchy_noise_is_found_where_a_fine_estimate_misses_it() -> None:
     assert functional.noise(seen, 0.29)[0] > 2 * estimate.noise_sigma(seen[:, :1])
 
 
+def test_a_blue_sky_does_not_turn_cyan() -> None:
+    """Its blue is rolled off and its green is not, unless all are together."""
+    seen = torch.full((1, 3, 48, 48), 0.1)
+    seen[..., :16, :] = torch.tensor([0.35, 0.55, 0.9]).view(3, 1, 1)
+    found = exposure.decoded(lowlight(seen).tensor[..., 4:12, 4:-4]).mean(dim=(0, 2, 3))
+    wanted = exposure.decoded(seen[0, :, 0, 0])
+    assert float(found[2]) > 0.6  # bright enough to be rolled off
+    torch.testing.assert_close(found / found[2], wanted / wanted[2], atol=0.03, rtol=0)
+
+
 def test_a_grey_photograph_stays_grey_and_keeps_16_bits(tmp_path: Path) -> None:
     grey = dark(clean())[:, :1]
     file = tmp_path / "dark.png"
