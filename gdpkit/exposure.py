@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit.functional import srgb_decoded as decoded
-from gdpkit.functional import srgb_encoded as encoded
+from gdpkit import functional
 
 TOE = 2.0**-12
 """Below this a power is a straight line: its slope at 0 is infinite."""
@@ -21,6 +20,9 @@ HALVINGS = 30
 KNEE = 0.6  # of white in linear light, 0.80 encoded: below, the shoulder changes nothing
 MOST_STOPS = 24.0
 """Gains lie between 2^-24 and 2^24."""
+
+
+decoded, encoded = functional.srgb_decoded, functional.srgb_encoded
 
 
 def to_radiance(x: Tensor, tone: str, stops: float) -> Tensor:

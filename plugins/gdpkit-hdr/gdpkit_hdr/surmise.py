@@ -70,7 +70,7 @@ def surmised(
 def filled(values: Array, known: NDArray[Any]) -> Array:
     """Values continued smoothly to where `known`, a mask or weights in [0, 1], (H, W), is 0: by a pyramid of means."""
     weight = known.astype(np.float32)[..., None]
-    pyramid = [(values * weight, weight)]
+    pyramid: list[tuple[Array, Array]] = [(values * weight, weight)]
     while min(pyramid[-1][1].shape[:2]) > 1 and pyramid[-1][1].min() <= 0:
         size = tuple(max(1, (side + 1) // 2) for side in pyramid[-1][1].shape[1::-1])
         coarse = [cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in pyramid[-1]]

@@ -25,7 +25,7 @@ class Lowlight(PhotoTask):
     The photograph is f times the light of the image (stage `expose`), through the sRGB curve, with the noise that is
     found in it. f is the one that makes the image as bright as `--target` on average, where the photograph is not
     black: a longer exposure, which black borders and a night sky survive. What becomes brighter than white is rolled
-    off without a change of hue, so that lamps keep their shape and skies their colour. Noise that a gain alone would
+    off, with little change of hue, so that lamps keep their shape and skies their colour. Noise that a gain alone would
     amplify is removed by the prior, the more the darker a place is. A photograph that is as bright already is only
     denoised.
     """
@@ -72,7 +72,7 @@ class Lowlight(PhotoTask):
         return replace(problem, observations=(self._with_noise(problem.observations[0], picture),))
 
     def finish(self, result: Result) -> Tensor:
-        """The clean image, whose highlights are rolled off without a change of hue."""
+        """The clean image, whose highlights are rolled off with less change of hue."""
         from gdpkit_lowlight import functional
 
         model = result.problem.observations[0].degradation

@@ -103,14 +103,15 @@ def test_blotchy_noise_is_found_where_a_fine_estimate_misses_it() -> None:
     assert functional.noise(seen, 0.29)[0] > 2 * estimate.noise_sigma(seen[:, :1])
 
 
-def test_a_blue_sky_does_not_turn_cyan() -> None:
-    """Its blue is rolled off and its green is not, unless all are together."""
-    seen = torch.full((1, 3, 48, 48), 0.1)
-    seen[..., :16, :] = torch.tensor([0.35, 0.55, 0.9]).view(3, 1, 1)
-    found = exposure.decoded(lowlight(seen).tensor[..., 4:12, 4:-4]).mean(dim=(0, 2, 3))
-    wanted = exposure.decoded(seen[0, :, 0, 0])
-    assert float(found[2]) > 0.6  # bright enough to be rolled off
-    torch.testing.assert_close(found / found[2], wanted / wanted[2], atol=0.03, rtol=0)
+def test_what_is_rolled_off_keeps_half_of_its_hue() -> None:
+    """A blue sky is not cyan: its blue is rolled off, and its green with it. Below the knee nothing changes."""
+    sky = torch.tensor([0.2, 0.6, 2.0]).view(1, 3, 1, 1)
+    alone = exposure.encoded(exposure.rolled_off(sky, 2.0))
+    found, before = (exposure.decoded(x).flatten() for x in (functional.with_hues(alone, 2.0), alone))
+    assert float(found[2]) == pytest.approx(float(before[2]), abs=1e-4)
+    assert float(found[1] / found[2]) == pytest.approx((0.3 + float(before[1] / before[2])) / 2, abs=1e-3)
+    dull = picture(1, 3, 8, 8) * 0.75
+    torch.testing.assert_close(functional.with_hues(dull, 2.0), dull, atol=1e-5, rtol=0)
 
 
 def test_a_grey_photograph_stays_grey_and_keeps_16_bits(tmp_path: Path) -> None:
