@@ -1,13 +1,15 @@
 """Merging exposures: brackets made from radiance maps, whose truth is known, and real ones, beside OpenCV.
 
-    python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 8] [--pictures OUT]
+    python benchmarks/hdr.py MAP.hdr... --brackets FOLDER... [--half] [--steps 6] [--pictures OUT]
 
 Of each radiance map a 512x384 cut (256x192 with --half) is exposed three times, two stops apart, the middle one so
 that its median is at a fifth of white; clipped, with Gaussian noise of 5/255 at the shortest (and of half that with
 each longer one, or the same in all), rounded to 8 bits. Nothing about the exposures is told to gdpkit. The plain merge
 is a weighted mean in linear light, with hat weights, told the true response and times; where all is clipped or black it
-takes the shortest or the longest. Of each folder the pictures are one bracket; its MEF-SSIM is that of the default
-picture and of `cv2.createMergeMertens`, against the exposures as gdpkit aligned them.
+takes the shortest or the longest. The best one is told the noise as well, weighs by the inverse variance, and leaves
+out what is within 13 levels of white. The gain is over the better of the two. Of each folder the pictures are one
+bracket; its MEF-SSIM is that of the default picture and of `cv2.createMergeMertens`, against the exposures as gdpkit
+aligned them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from gdpkit_hdr.bracket import Bracket, BracketProblem
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -75,6 +78,21 @@ def plain(exposures: list[Array]) -> Array:
     return merged.astype(np.float32)
 
 
+def inverse_variance(exposures: list[Array], falling: bool) -> Array:
+    """The mean of light with the weights of maximum likelihood, told the noise too; clipped and black are left out."""
+    total, mean = np.zeros_like(exposures[0]), np.zeros_like(exposures[0])
+    for k, (exposure, stops) in enumerate(zip(exposures, STOPS, strict=True)):
+        sigma = (5 / 2**k if falling else 5.0) / 255
+        slope = (decoded(np.minimum(exposure + 0.01, 1)) - decoded(np.maximum(exposure - 0.01, 0))) / 0.02 / 2.0**stops
+        told = (exposure > 2 / 255) & (exposure < 1 - 13 / 255)
+        weight = told / (slope * sigma) ** 2
+        total += weight
+        mean += weight * decoded(exposure) / 2.0**stops
+    light = [decoded(e) / 2.0**s for e, s in zip(exposures, STOPS, strict=True)]
+    merged = np.where(total > 0, mean / np.maximum(total, 1e-9), np.where(exposures[0] > 0.5, light[0], light[-1]))
+    return merged.astype(np.float32)
+
+
 def debevec(exposures: list[Array]) -> Array:
     """OpenCV's, told the times."""
     stack = [np.round(255 * e).astype(np.uint8) for e in exposures]
@@ -101,6 +119,12 @@ def psnr_mu(picture: Array, truth: Array) -> float:
     return float(PsnrMu()(tensor(picture), tensor(truth)))
 
 
+def stated(result: gdpkit.Restoration) -> Bracket:
+    """What hdr knows of the exposures."""
+    assert isinstance(result.problem, BracketProblem) and result.problem.bracket is not None
+    return result.problem.bracket
+
+
 def ratios(result: gdpkit.Restoration) -> list[float]:
     """The fitted f of the darkest and the brightest over that of the middle one."""
     gains = {k: float(v.ravel()[0]) for k, v in result.unknowns.items() if k.endswith("log_gain")}
@@ -121,12 +145,15 @@ def synthetic(path: Path, args: argparse.Namespace) -> None:
         seen &= ((exposures[0] > 0.05) & (exposures[0] < 0.95)) | ((exposures[2] > 0.05) & (exposures[2] < 0.95))
         changed = 255 * float(np.abs(result.image - without.image)[seen].mean())
         assert result.radiance is not None
-        numbers = [psnr_mu(p, truth) for p in (debevec(exposures), plain(exposures), result.radiance)]
-        white = result._problem.bracket.curve.white  # type: ignore[attr-defined]
+        merges = (debevec(exposures), plain(exposures), inverse_variance(exposures, falling), result.radiance)
+        numbers = [psnr_mu(p, truth) for p in merges]
+        white = stated(result).curve.white
         found = [100 * (g / white / 2.0**s - 1) for g, s in zip(ratios(result), (-2, 2), strict=True)]
         kind = "5, 2.5, 1.25" if falling else "5, 5, 5"
         print(
-            f"{path.stem:28} {kind:13}" + "".join(f" {n:8.2f}" for n in numbers) + f" {numbers[2] - numbers[1]:+8.2f}"
+            f"{path.stem:28} {kind:13}"
+            + "".join(f" {n:8.2f}" for n in numbers)
+            + f" {numbers[3] - max(numbers[1:3]):+8.2f}"
             f"   {found[0]:+6.1f} {found[1]:+6.1f}  {changed:6.2f}  {result.record['seconds']:6.1f}",
             flush=True,
         )
@@ -141,7 +168,7 @@ def real(folder: Path, args: argparse.Namespace) -> None:
         tuple(float(t) for t in (folder / "times.txt").read_text().split()) if (folder / "times.txt").exists() else ()
     )
     result = gdpkit.restore("hdr", exposures=tuple(files), times=times, steps=args.steps, device="cpu")
-    aligned = list(result._problem.bracket.images)  # type: ignore[attr-defined]
+    aligned = list(stated(result).images)
     stack = [np.round(255 * e).astype(np.uint8) for e in aligned]
     mertens = cv2.createMergeMertens().process(stack).clip(0, 1)
     exposures = torch.cat([tensor(e) for e in aligned])[None]
@@ -161,11 +188,14 @@ def main() -> None:
     parser.add_argument("maps", type=Path, nargs="*")
     parser.add_argument("--brackets", type=Path, nargs="*", default=[])
     parser.add_argument("--half", action="store_true")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--pictures", type=Path)
     args = parser.parse_args()
     if args.maps:
-        print(f"{'PSNR-mu in dB':28} {'noise':13} {'Debevec':>8} {'plain':>8} {'gdpkit':>8} {'gain':>8}", end="")
+        print(
+            f"{'PSNR-mu in dB':28} {'noise':13} {'Debevec':>8} {'plain':>8} {'best':>8} {'gdpkit':>8} {'gain':>8}",
+            end="",
+        )
         print("   error of f in %  black: change  seconds")
         for path in args.maps:
             synthetic(path, args)

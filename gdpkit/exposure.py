@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gdpkit import functional
+
 TOE = 2.0**-12
 """Below this a power is a straight line: its slope at 0 is infinite."""
 HALVINGS = 30
@@ -20,15 +22,7 @@ MOST_STOPS = 24.0
 """Gains lie between 2^-24 and 2^24."""
 
 
-def decoded(x: Tensor) -> Tensor:
-    """The inverse of sRGB's curve (IEC 61966-2-1), any value; below 0 its straight line."""
-    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def encoded(radiance: Tensor) -> Tensor:
-    """sRGB's curve, any value; below 0 its straight line."""
-    root = 1.055 * radiance.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(radiance <= 0.0031308, 12.92 * radiance, root)
+decoded, encoded = functional.srgb_decoded, functional.srgb_encoded
 
 
 def to_radiance(x: Tensor, tone: str, stops: float) -> Tensor:

@@ -20,6 +20,17 @@ STRIP = 2**20
 FEW = 30  # photons: above, a normal number with its skewness put right serves
 
 
+def srgb_encoded(linear: Tensor) -> Tensor:
+    """Linear light through sRGB's curve (IEC 61966-2-1), any shape and value; below 0 its straight line goes on."""
+    curve = 1 - 1.055 * (1 - linear.clamp_min(0.0031308) ** (1 / 2.4))  # so written, white is exactly 1
+    return torch.where(linear <= 0.0031308, 12.92 * linear, curve)
+
+
+def srgb_decoded(encoded: Tensor) -> Tensor:
+    """The inverse of `srgb_encoded`."""
+    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
 def with_channels(image: Tensor, channels: int) -> Tensor:
     """Repeat a grey image to 3 channels, or average 3 to 1; unchanged where the number is right."""
     if image.shape[1] == channels:

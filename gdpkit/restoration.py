@@ -26,6 +26,7 @@ class Restoration:
     tensor: (B, C, H, W) in [0, 1].
     unknowns: the fitted parameters of the degradation, as arrays by name.
     record: the facts of the run, ready for JSON.
+    problem: what was observed, as the task stated it.
     notes: sentences about what was changed when the source was read, and what the task says of the result.
     """
 
@@ -42,7 +43,7 @@ class Restoration:
         self.unknowns: dict[str, npt.NDArray[np.float32]] = {k: u.numpy() for k, u in unknowns.items()}
         self.record = record
         self.notes: tuple[str, ...] = (*(problem.source.notes if problem.source is not None else ()), *notes)
-        self._problem = problem
+        self.problem = problem
         self._radiance = radiance
         record["unknowns"] = {k: u.tolist() for k, u in self.unknowns.items() if u.size <= MOST_VALUES}
         if len(tensor) > 1:
@@ -61,8 +62,8 @@ class Restoration:
     @property
     def input_image(self) -> npt.NDArray[np.float32]:
         """What was observed, in the same form; the first of a batch."""
-        source = self._problem.source
-        return images.to_array((self._problem.observations[0].image if source is None else source.pixels)[:1])
+        source = self.problem.source
+        return images.to_array((self.problem.observations[0].image if source is None else source.pixels)[:1])
 
     def save(self, path: str | Path, overwrite: bool = False) -> tuple[str, ...]:
         """Write the picture, with the depth, profile and metadata of its source where the format can hold them.
@@ -75,7 +76,7 @@ class Restoration:
         Raises `ImageError` where the file exists (without `overwrite`) or cannot be written.
         """
         path = Path(path)
-        wanted = self.unknowns if self._problem.unknowns_beside else {}
+        wanted = self.unknowns if self.problem.unknowns_beside else {}
         large = {name: value for name, value in wanted.items() if value.size > MOST_VALUES}
         beside = {name: path.with_name(f"{path.stem}.{name}.npy") for name in large}
         pictures = {n: path.with_name(f"{path.stem}.{n}.png") for n, v in large.items() if v.ndim == 3 and len(v) == 1}
@@ -87,8 +88,8 @@ class Restoration:
         if self._radiance is not None and images.is_linear(path):
             notes = images.save_linear(path, self._radiance()[:1], overwrite=overwrite)
         else:
-            notes = images.save(path, self.tensor[:1], like=self._problem.source, overwrite=overwrite)
-        if self._problem.exact and not images.is_lossless(path):
+            notes = images.save(path, self.tensor[:1], like=self.problem.source, overwrite=overwrite)
+        if self.problem.exact and not images.is_lossless(path):
             kind = path.suffix.lower()
             notes += (f"{kind} changes every pixel a little, those to be kept as well; .png, .tif and .webp do not",)
         for name, value in large.items():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gdpkit import measure, params
 from gdpkit.errors import GdpkitError
-from gdpkit.metrics import perceptual
+from gdpkit.metrics import inception as fid_network
 from gdpkit.metrics.fid import Fid
 from gdpkit.metrics.lpips import Lpips
 from gdpkit.metrics.niqe import Niqe
@@ -144,7 +144,7 @@ def inception() -> dict[str, Tensor]:
 
 def test_the_features_of_fid_agree_with_pytorch_fid() -> None:
     """`pytorch_fid.inception.InceptionV3([3])(image)` of pytorch-fid 0.3.0 gives these with the same weights."""
-    features = perceptual.inception(pair()[0], inception())[0]
+    features = fid_network.inception(pair()[0], inception())[0]
     assert features.shape == (2048,)
     assert features[:4].tolist() == pytest.approx([0.466549, 0.306325, 0.969295, 0.799612], rel=1e-3, abs=1e-5)
     assert float(features.norm()) == pytest.approx(30.09961, rel=1e-4)
@@ -158,8 +158,8 @@ def test_the_distance_of_gaussians_agrees_with_its_definition() -> None:
         (m1, s1), (m2, s2) = ((x.numpy().mean(axis=0), np.cov(x.numpy(), rowvar=False)) for x in (found, wanted))
         root = np.real(np.trace(linalg.sqrtm(s1 @ s2)))
         direct = ((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root
-        assert float(perceptual.frechet(found, wanted)) == pytest.approx(direct, rel=1e-4)
-        assert float(perceptual.frechet(found, found)) == pytest.approx(0, abs=1e-9)
+        assert float(fid_network.frechet(found, wanted)) == pytest.approx(direct, rel=1e-4)
+        assert float(fid_network.frechet(found, found)) == pytest.approx(0, abs=1e-9)
 
 
 def test_fid_says_what_is_wrong(tmp_path: Path) -> None:

@@ -65,9 +65,30 @@ def place_by_place(found: Tensor, given: Tensor) -> float:
     return changed / len(x)
 
 
-def test_loe_is_its_definition_place_by_place() -> None:
+def test_loe_of_maxima_is_its_definition_place_by_place() -> None:
     found, given = pair(104, 121)
-    assert float(LightnessOrderError()(found, given)) == pytest.approx(place_by_place(found, given), abs=1e-6)
+    metric = LightnessOrderError(places="maximum")
+    assert float(metric(found, given)) == pytest.approx(place_by_place(found, given), abs=1e-6)
+
+
+def test_loe_is_that_of_pictures_reduced_with_antialiasing() -> None:
+    """By Pillow's bicubic reduction, whose kernel is that of MATLAB's imresize, but for roundings to a level."""
+    from PIL import Image
+
+    found, given = pair(120, 150)
+    few = []
+    for picture in (found, given):
+        light = np.rint(255 * picture[0].numpy()).max(axis=0).clip(0, 255).astype(np.uint8)
+        few.append(np.asarray(Image.fromarray(light).resize((62, 50), Image.Resampling.BICUBIC)).ravel())
+    x, y = few
+    changed = ((x[:, None] >= x) != (y[:, None] >= y)).sum() / len(x)
+    assert float(LightnessOrderError()(found.clamp(0, 1), given.clamp(0, 1))) == pytest.approx(changed, rel=0.02)
+
+
+def test_loe_minds_denoising_less_than_that_of_maxima() -> None:
+    noisy, clean = pair(200, 240)
+    ours, theirs = (float(LightnessOrderError(places=p)(clean, noisy)) for p in ("resized", "maximum"))
+    assert ours < 0.8 * theirs
 
 
 def test_loe_does_not_mind_what_keeps_the_order() -> None:
@@ -76,7 +97,8 @@ def test_loe_does_not_mind_what_keeps_the_order() -> None:
     dark = given * 0.2
     # In 8 bits a gain of 2 joins no levels and parts none.
     dark = (255 * dark).round() / 255
-    assert float(LightnessOrderError()(2 * dark, dark)) == 0
+    assert float(LightnessOrderError(places="maximum")(2 * dark, dark)) == 0
+    assert float(LightnessOrderError()(2 * dark, dark)) < 100  # roundings after the reduction
     assert float(LightnessOrderError()(1 - given, given)) > 1000
 
 

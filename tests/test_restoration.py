@@ -146,7 +146,7 @@ def test_fitted_unknowns_are_told_and_large_ones_saved_beside_the_picture(tmp_pa
 
 def test_a_problem_can_keep_its_unknowns_out_of_the_folder(tmp_path: Path) -> None:
     result = undo(what=Dim())
-    result._problem = replace(result._problem, unknowns_beside=False)
+    result.problem = replace(result.problem, unknowns_beside=False)
     result.save(tmp_path / "out.png")
     assert [file.name for file in tmp_path.iterdir()] == ["out.png"]
     assert "map" in result.unknowns and "map" not in result.record["unknowns"]

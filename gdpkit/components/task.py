@@ -62,14 +62,18 @@ class PhotoTask(Task):
 
     def problem(self) -> Problem:
         """One observation: the photograph, with the noise of its degradation and of its own rounding."""
-        from gdpkit import functional, images
+        from gdpkit import images
 
-        picture = images.open_picture(self.image)
+        return self.problem_of(images.open_picture(self.image), self.degradation())
+
+    def problem_of(self, picture: Picture, degradation: Degradation) -> Problem:
+        """What `problem` states, of a photograph that was read already and a degradation that it told more about."""
+        from gdpkit import functional
+
         height, width = picture.pixels.shape[-2:]
         if min(height, width) < self.smallest:
             side = self.smallest
             raise ImageError(f"{picture.source} is {width}x{height} pixels; {self.name} needs at least {side}x{side}")
-        degradation = self.degradation()
         observed = degradation.accept(picture.pixels)
         if observed.shape[1] < picture.pixels.shape[1] and functional.is_coloured(picture.pixels):
             picture = picture.noted("its colours are not used: the degradation says that the photograph has none")

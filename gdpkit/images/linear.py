@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gdpkit import functional
 from gdpkit.errors import ImageError
 from gdpkit.images.picture import to_array, to_tensor
 
@@ -33,15 +34,12 @@ def check_size(width: int, height: int) -> None:
 
 def encode_srgb(linear: Tensor) -> Tensor:
     """Linear light in [0, 1] to sRGB-encoded [0, 1] (IEC 61966-2-1); any shape. Values outside are clipped."""
-    linear = linear.clamp(0, 1)
-    curve = 1 - 1.055 * (1 - linear.clamp(min=0.0031308) ** (1 / 2.4))  # so written, white is exactly 1
-    return torch.where(linear <= 0.0031308, 12.92 * linear, curve)
+    return functional.srgb_encoded(linear.clamp(0, 1))
 
 
 def decode_srgb(encoded: Tensor) -> Tensor:
     """The inverse of `encode_srgb`: sRGB-encoded [0, 1] to linear light; any shape. Values outside are clipped."""
-    encoded = encoded.clamp(0, 1)
-    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    return functional.srgb_decoded(encoded.clamp(0, 1))
 
 
 @contextmanager

@@ -36,21 +36,21 @@ class Fid(SetMetric):
         import torch
 
         from gdpkit import functional
-        from gdpkit.metrics import perceptual
+        from gdpkit.metrics import inception, network_files
 
         needed = ["Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.bn.running_var"]
-        network = perceptual.load(self.name, self.network, needed, WHAT)
+        network = network_files.load(self.name, self.network, needed, WHAT)
         try:
             with torch.no_grad():
-                return perceptual.inception(functional.with_channels(image.float(), 3), network)
+                return inception.inception(functional.with_channels(image.float(), 3), network)
         except (KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:120]
             raise GdpkitError(f"{self.name}: {self.network} is not {WHAT} ({reason})") from error
 
     def distance(self, found: Tensor, wanted: Tensor) -> Tensor:
         """The features of two sets of at least two pictures each -> ()."""
-        from gdpkit.metrics import perceptual
+        from gdpkit.metrics import inception
 
         if min(len(found), len(wanted)) < 2:
             raise GdpkitError(f"{self.name} compares sets of at least two pictures")
-        return perceptual.frechet(found, wanted)
+        return inception.frechet(found, wanted)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from gdpkit.components import Metric
 from gdpkit.metrics.pairs import compared
+from gdpkit.params import param
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,32 +20,50 @@ REACH = 7
 class LightnessOrderError(Metric):
     """How far an enhanced picture changes which of two places is the lighter one; 0 is best.
 
-    L is the largest channel, in whole levels of 255, then the maximum over 15x15 pixels, then every s-th row and
-    column, s = floor(short side / 50), so that about 50 remain on the short side. With U(x, y) = [L(x) >= L(y)],
+    L is the largest channel, in whole levels of 255, and U(x, y) = [L(x) >= L(y)]. The picture is brought down until
+    its short side has about 50 places, and
 
         LOE = 1/m sum_x sum_y [U(x, y) != U_e(x, y)]
 
     over all pairs of the m places that remain, between the input and the enhanced picture (Wang, Zheng, Hu and Li,
     "Naturalness preserved enhancement algorithm for non-uniform illumination images", IEEE TIP 2013, equations 19
-    and 20, with the local maximum and the sampling of the authors' program LOE.m). It grows with m: values compare
-    between pictures of one format. Papers also print LOE without the maximum or with an interpolated picture, which
-    is another number.
+    and 20). It grows with m: values compare between pictures of one format.
+
+    Two ways down are in use and give different numbers. `resized`, the usual one: L is reduced by the factor 50 / short
+    side with an antialiased bicubic kernel, as MATLAB's imresize does, and rounded to whole levels (Guo, Li and Ling,
+    "LIME", IEEE TIP 2017, section IV, and the programs that circulate with the low-light papers). `maximum`: the
+    program LOE.m of Wang et al., the maximum over 15x15 pixels, then every s-th row and column,
+    s = floor(short side / 50); it follows the noise of the input, so that denoising alone costs hundreds.
     """
 
     name = "loe"
     reference: ClassVar[Literal["truth", "input", "exposures", "none"]] = "input"
     higher_is_better: ClassVar[bool] = False
 
+    places: str = param("resized", help="How the picture is brought down.", choices=("resized", "maximum"))
+
     def __call__(self, image: Tensor, reference: Tensor | None) -> Tensor:
         """(B, C, H, W) and the input, of the same shape -> (B,), between 0 and the number of places."""
         import torch
 
         x, y = compared(self.name, image, reference)
-        return torch.stack([_changed(_places(a), _places(b)) for a, b in zip(x, y, strict=True)]).to(image.dtype)
+        places = _highest if self.places == "maximum" else _reduced
+        return torch.stack([_changed(places(a), places(b)) for a, b in zip(x, y, strict=True)]).to(image.dtype)
 
 
-def _places(image: Tensor) -> Tensor:
-    """(C, H, W) -> the lightness of the places compared, (m,)."""
+def _reduced(image: Tensor) -> Tensor:
+    """(C, H, W) -> the lightness of the places compared, (m,), by reduction; smaller pictures stay as they are."""
+    from gdpkit import functional
+
+    lightness = (255 * image).round().amax(dim=0)
+    height, width = lightness.shape
+    scale = min(1.0, SIDE / min(height, width))
+    small = functional.resize(lightness[None, None], (round(scale * height), round(scale * width)))
+    return small.round().clamp(0, 255).flatten()
+
+
+def _highest(image: Tensor) -> Tensor:
+    """The same by the maximum around and by sampling."""
     from torch.nn import functional as F
 
     lightness = (255 * image).round().amax(dim=0)

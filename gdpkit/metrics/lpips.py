@@ -36,13 +36,13 @@ class Lpips(Metric):
         import torch
 
         from gdpkit import functional
-        from gdpkit.metrics import perceptual
+        from gdpkit.metrics import network_files, perceptual
 
         x, y = (functional.with_channels(p.float(), 3) for p in compared(self.name, image, reference, smallest=32))
         first = ["features.0.weight", "features.0.bias", "features.10.weight"]
-        network = perceptual.load(self.name, self.network, first, "torchvision's AlexNet or VGG-16")
+        network = network_files.load(self.name, self.network, first, "torchvision's AlexNet or VGG-16")
         stages = [f"lin{k}.model.1.weight" for k in range(5)]
-        linear = perceptual.load(self.name, self.linear, stages, "the weights of lpips, alex.pth or vgg.pth")
+        linear = network_files.load(self.name, self.linear, stages, "the weights of lpips, alex.pth or vgg.pth")
         try:
             with torch.no_grad():
                 return perceptual.lpips(x, y, network, linear).to(image)

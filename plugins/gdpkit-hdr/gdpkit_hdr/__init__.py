@@ -37,7 +37,7 @@ class Hdr(Task):
         "gdpkit run hdr --exposures a.dng b.dng --half-size --no-align --tone photographic -o scene.tif",
     )
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "default": {"sampler": "hqs:steps=8"},
+        "default": {"sampler": "hqs:steps=6"},
         "paper": {"sampler": "gdp:scale=80000"},
     }
 
@@ -70,7 +70,7 @@ class Hdr(Task):
         """Tone mapping, or the radiance itself in units of the middle exposure's white."""
         from gdpkit_hdr import functional
 
-        radiance = functional.radiance(result)
+        radiance = functional.radiance(result, burnt=result.scene_linear)
         return radiance if result.scene_linear else functional.toned(radiance, result, self.tone, self.target)
 
 

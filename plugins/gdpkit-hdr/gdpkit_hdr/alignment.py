@@ -21,6 +21,8 @@ LEAST_SHARED = 0.02  # of the pixels must be seen by both exposures, inside the 
 BETTER = 0.01  # in correlation: less is no reason to move anything
 LEAST_ALIKE = 0.3
 EDGE = 1e-3
+NOISY = 2.0  # times its median, local contrast is more than noise
+JUDGED = 640  # longer side, at most, of what is compared at the end: in larger ones noise and fine blur would decide
 SMALL, LEAST_TOLD, SAME = 24, 0.1, 0.6  # longer side, share of the pixels and correlation by which scenes are told
 
 
@@ -143,7 +145,7 @@ def _refined(reference: Array, moving: Array, start: NDArray[np.float32] | None)
     shift = np.abs(warp[:, :2] @ [width / 2, height / 2] + warp[:, 2] - [width / 2, height / 2]).max()
     turn = abs(math.degrees(math.atan2(warp[1, 0], warp[0, 0])))
     unmoved = np.eye(2, 3, dtype=np.float32)
-    before, after = (_agreement(reference, matched, inside, w) for w in (unmoved, warp))
+    before, after = (_judged(reference, matched, inside, w) for w in (unmoved, warp))
     believable = shift <= FARTHEST * max(height, width) and turn <= MOST_TURNED
     if believable and after >= max(before + BETTER * (1 - before), LEAST_ALIKE):
         return warp
@@ -164,12 +166,16 @@ def _matched(moving: Array, reference: Array) -> tuple[Array, NDArray[np.bool_]]
 
 
 def _contrast(image: Array) -> Array:
-    """Local contrast: what is left without the brightness around, in units of its own spread."""
+    """Local contrast: what is left without the brightness around, in units of its own spread.
+
+    What is less than usual stays less: in the dark it is noise, of which there may be more than of anything else.
+    """
     sigma = 4.0
     base = cv2.GaussianBlur(image, (0, 0), sigma)
     detail = image - base
     spread = cv2.GaussianBlur(detail * detail, (0, 0), 2 * sigma)
-    contrast: Array = detail / np.sqrt(spread + (2 / 255) ** 2)
+    floor = max(2 / 255, NOISY * math.sqrt(float(np.median(spread))))
+    contrast: Array = detail / np.sqrt(spread + floor**2)
     return contrast
 
 
@@ -212,6 +218,16 @@ def _climbed(still: Array, moved: Array, known: Array, warp: NDArray[np.float32]
     except cv2.error:
         return warp
     return np.asarray(found, np.float32) if np.isfinite(found).all() else warp
+
+
+def _judged(still: Array, moved: Array, inside: NDArray[np.bool_], warp: NDArray[np.float32]) -> float:
+    """The agreement of two frames, made smaller where they are large."""
+    level = max(0, math.ceil(math.log2(max(still.shape) / JUDGED)))
+    size = (still.shape[1] >> level, still.shape[0] >> level)
+    small = [cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (still, moved, inside.astype(np.float32))]
+    scaled = warp.copy()
+    scaled[:, 2] /= 2**level
+    return _agreement(small[0], small[1], small[2] > 0.5, scaled)
 
 
 def _agreement(still: Array, moved: Array, inside: NDArray[np.bool_], warp: NDArray[np.float32]) -> float:

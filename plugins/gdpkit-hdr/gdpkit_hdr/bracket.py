@@ -70,7 +70,7 @@ def prepare(
     share = max(float(s.moved.mean()) for s in seen)
     if share > 0.002:
         notes.append(
-            f"something moved (up to {share:.0%} of the picture): {frames[reference].name} alone is followed there"
+            f"something moved (up to {share:.1%} of the picture): {frames[reference].name} alone is followed there"
         )
     curve = merging.curve([s.gain for s in seen])
     made = Bracket(tuple(pixels), tuple(valid), tuple(noise), fit, reference, tuple(seen), curve)

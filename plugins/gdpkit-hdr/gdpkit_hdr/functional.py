@@ -37,11 +37,15 @@ def problem(sources: Sequence[Any], times: Sequence[float], align: bool, half: b
     return BracketProblem(tuple(observations), source=picture, unknowns_beside=False, bracket=made)
 
 
-def radiance(result: Result) -> Tensor:
-    """(B, 3, H, W) linear light in units of the reference's white, no less than clipped values say."""
+def radiance(result: Result, burnt: bool) -> Tensor:
+    """(B, 3, H, W) linear light in units of the reference's white, no less than clipped values say.
+
+    With `burnt`, what every exposure clips is as bright as is likely; a picture shows it white in any case.
+    """
     made = _bracket(result)
     light = made.curve.white * exposure.to_radiance(result.image, "log", made.curve.stops).clamp_min(0)
-    return torch.maximum(light, _tensor(merging.bound(made.seen)).to(light))
+    least = merging.risen(made.seen) if burnt else merging.bound(made.seen)
+    return torch.maximum(light, _tensor(least).to(light))
 
 
 def toned(light: Tensor, result: Result, how: str, target: float | None) -> Tensor:

@@ -24,7 +24,7 @@ LEAST_SAMPLES = 400
 ROUNDS = 5
 SPECK = 3e-5  # of the picture; a smaller place is no thing that moved
 GROWN = 1 / 200  # of the longer side, by which a place grows: the edge of a thing is part of it
-BEYOND = 0.1  # of the encoded range, by which a bound must be broken
+BEYOND, FAR_BEYOND = 0.1, 0.25  # of the encoded range, by which a bound must be broken; of some channels alone
 
 
 def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask], reference: int) -> list[Mask]:
@@ -76,14 +76,19 @@ def unlike(source: Array, target: Array, valid: Mask) -> float:
 
 
 def _surprise(source: Array, target: Array, valid: Mask) -> Array:
-    """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing."""
-    known = valid & (source.max(axis=2) < WHITE) & (source.min(axis=2) > DARK / 4) & (source.max(axis=2) > DARK)
+    """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing.
+
+    A pixel of which any channel is clipped, in either, tells nothing: cameras mix channels after they are clipped, so
+    that the others are wrong beside it.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    known = valid & (source.min(axis=2) > DARK / 4) & (source.max(axis=2) > DARK)
+    known &= cv2.dilate(np.maximum(source, target).max(axis=2), kernel) < WHITE
     score = np.zeros(known.shape, np.float32)
     features = _powers(source)
-    kernel = np.ones((3, 3), np.uint8)
     low, high = cv2.erode(target, kernel), cv2.dilate(target, kernel)
     for c in range(3):
-        both = known & (target[..., c] > DARK) & (target[..., c] < WHITE)
+        both = known & (target[..., c] > DARK)
         at = np.flatnonzero(both)
         if len(at) < LEAST_SAMPLES:
             continue
@@ -142,15 +147,16 @@ def _usual(residual: Array, level: Array) -> Array:
 
 
 def _broken(reference: Array, image: Array, alike: Array) -> Array:
-    """Bounds that an exposure breaks: it is darker than a clipped reference allows, or brighter than a black one."""
-    white = reference.min(axis=2) >= WHITE
+    """Bounds that are broken: one is darker than the other, clipped, allows, or brighter than a black one does."""
+    white = reference.max(axis=2) >= WHITE
+    margin = np.where(reference.min(axis=2) >= WHITE, BEYOND, FAR_BEYOND)
     black = reference.max(axis=2) <= DARK / 2
-    unclipped = image.max(axis=2) < WHITE
-    darker = np.where(white & unclipped, WHITE - BEYOND - alike.max(axis=2), 0)
+    burnt = image.min(axis=2) >= WHITE
+    darker = np.where(white & (image.max(axis=2) < WHITE), WHITE - margin - alike.max(axis=2), 0)
+    darker = np.where(burnt & ~white, alike.min(axis=2) - BEYOND - reference.max(axis=2), darker)
     brighter = np.where(black, alike.min(axis=2) - BEYOND, 0)
-    score: Array = (cv2.GaussianBlur(np.maximum(darker, brighter).clip(0), (0, 0), BLUR) / LEAST_USUAL).astype(
-        np.float32
-    )
+    broken = np.maximum(darker, brighter).clip(0)
+    score: Array = (cv2.GaussianBlur(broken, (0, 0), BLUR) / LEAST_USUAL).astype(np.float32)
     return score
 
 

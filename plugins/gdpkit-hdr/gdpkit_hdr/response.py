@@ -10,7 +10,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from gdpkit import functional
 
 Array = NDArray[Any]
 
@@ -67,15 +70,12 @@ class Response:
 
 def decoded(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
     """sRGB to light."""
-    above = ((np.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4
-    return np.where(encoded <= 0.04045, encoded / 12.92, above).astype(encoded.dtype)
+    return functional.srgb_decoded(torch.from_numpy(np.ascontiguousarray(encoded))).numpy()
 
 
 def encoded(light: NDArray[np.floating]) -> NDArray[np.floating]:
     """Light to sRGB, clipped to [0, 1]."""
-    light = np.clip(light, 0, 1)
-    above = 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(light <= 0.0031308, 12.92 * light, above).astype(light.dtype)
+    return functional.srgb_encoded(torch.from_numpy(np.ascontiguousarray(light)).clamp(0, 1)).numpy()
 
 
 def _basis(z: NDArray[np.floating]) -> NDArray[np.float64]:

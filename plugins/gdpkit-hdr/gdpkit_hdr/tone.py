@@ -18,11 +18,11 @@ Array = NDArray[Any]
 KEY = 0.18
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 WINDOW = 3.0  # deviation in pixels of the window whose contrast counts
-CONTRAST, SATURATION = 2.0, 0.3  # powers of two measures of how good an exposure is
+CONTRAST, SATURATION = 1.0, 0.3  # powers of two measures of how good an exposure is
 WELL = 0.5  # deviation about middle grey of the third
 FLAT = 0.02
 NEARLY, CLIPPED = 0.85, 1e-3  # of white: an exposure's colours count less from here on, and so much at white
-SHARP = 1.0  # power of local contrast among the weights of fine levels
+SHARP = 2.0  # power of local contrast among the weights of fine levels
 COARSEST = 2  # least side in pixels of the coarsest level
 HALVINGS = 20
 

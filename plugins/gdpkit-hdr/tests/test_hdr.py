@@ -163,6 +163,19 @@ def test_a_picture_larger_than_the_finest_level_is_aligned_too() -> None:
     assert alignment.align(frames, 0)[1].shift == pytest.approx((-6, 4), abs=0.3)
 
 
+def test_a_large_frame_that_is_mostly_dark_noise_is_aligned() -> None:
+    """Fine noise fills most of what both see; what is larger tells the shift all the same."""
+    light = scene(height=500, width=1000)
+    light[:, 100:] = 0.01 * (light[:, 100:] / light[:, 100:].mean()) ** 0.2
+    frames = [
+        (exposed(light[10 + y : 490 + y, 10 + x : 990 + x], s, sigma=4.0) / 255).astype(np.float32)
+        for s, x, y in ((0.0, 0, 0), (2.0, 5, -4))
+    ]
+    placed = alignment.align(frames, 0)[1]
+    assert placed.trusted
+    assert placed.shift == pytest.approx((-5, 4), abs=0.5)
+
+
 def test_a_nearly_black_frame_of_a_tripod_is_not_moved() -> None:
     """Where `cv2.AlignMTB` answers with its largest shift."""
     light = scene()

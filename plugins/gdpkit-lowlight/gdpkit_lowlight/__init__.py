@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from gdpkit import Degradation, ImageError, Observation, PhotoTask, Problem, Task, hookimpl, param
+from gdpkit import Degradation, ImageError, Observation, PhotoTask, Problem, Result, Task, hookimpl, param
 from gdpkit.degradations.expose import Expose
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gdpkit.images import Picture
 
 LEAST_STOPS = 0.01
@@ -23,8 +25,9 @@ class Lowlight(PhotoTask):
     The photograph is f times the light of the image (stage `expose`), through the sRGB curve, with the noise that is
     found in it. f is the one that makes the image as bright as `--target` on average, where the photograph is not
     black: a longer exposure, which black borders and a night sky survive. What becomes brighter than white is rolled
-    off, so that lamps keep their shape. Noise that a gain alone would amplify is removed by the prior, the more the
-    darker a place is. A photograph that is as bright already is only denoised.
+    off, with little change of hue, so that lamps keep their shape and skies their colour. Noise that a gain alone would
+    amplify is removed by the prior, the more the darker a place is. A photograph that is as bright already is only
+    denoised.
     """
 
     name = "lowlight"
@@ -65,8 +68,16 @@ class Lowlight(PhotoTask):
             tone="shoulder",
             stops=max(stops, LEAST_STOPS),
         )
-        problem = _Seen(image=picture, model=model).problem()  # type: ignore[arg-type]
+        problem = self.problem_of(picture, model)
         return replace(problem, observations=(self._with_noise(problem.observations[0], picture),))
+
+    def finish(self, result: Result) -> Tensor:
+        """The clean image, whose highlights are rolled off with less change of hue."""
+        from gdpkit_lowlight import functional
+
+        model = result.problem.observations[0].degradation
+        assert isinstance(model, Expose)
+        return super().finish(replace(result, image=functional.with_hues(result.image, model.stops)))
 
     def _with_noise(self, seen: Observation, picture: Picture) -> Observation:
         from gdpkit_lowlight import functional
@@ -75,17 +86,6 @@ class Lowlight(PhotoTask):
             return replace(seen, sigma=math.hypot(self.sigma, seen.sigma))
         sigma, weight = functional.noise(picture.pixels, seen.sigma)
         return replace(seen, sigma=sigma, weight=weight)
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen(PhotoTask):
-    """A photograph through a degradation that is known."""
-
-    name = "lowlight"
-    model: Degradation
-
-    def degradation(self) -> Degradation:
-        return self.model
 
 
 def _said(gain: float, target: float) -> str:

@@ -103,6 +103,17 @@ def test_blotchy_noise_is_found_where_a_fine_estimate_misses_it() -> None:
     assert functional.noise(seen, 0.29)[0] > 2 * estimate.noise_sigma(seen[:, :1])
 
 
+def test_what_is_rolled_off_keeps_half_of_its_hue() -> None:
+    """A blue sky is not cyan: its blue is rolled off, and its green with it. Below the knee nothing changes."""
+    sky = torch.tensor([0.2, 0.6, 2.0]).view(1, 3, 1, 1)
+    alone = exposure.encoded(exposure.rolled_off(sky, 2.0))
+    found, before = (exposure.decoded(x).flatten() for x in (functional.with_hues(alone, 2.0), alone))
+    assert float(found[2]) == pytest.approx(float(before[2]), abs=1e-4)
+    assert float(found[1] / found[2]) == pytest.approx((0.3 + float(before[1] / before[2])) / 2, abs=1e-3)
+    dull = picture(1, 3, 8, 8) * 0.75
+    torch.testing.assert_close(functional.with_hues(dull, 2.0), dull, atol=1e-5, rtol=0)
+
+
 def test_a_grey_photograph_stays_grey_and_keeps_16_bits(tmp_path: Path) -> None:
     grey = dark(clean())[:, :1]
     file = tmp_path / "dark.png"
