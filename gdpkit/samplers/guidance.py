@@ -70,6 +70,11 @@ def sharpest(objective: Objective) -> float:
     return max(value, 1e-30)
 
 
+def known(objective: Objective, sigma: float) -> Tensor:
+    """What the observations know better than sigma, on grey."""
+    return informed(objective, torch.full(objective.shape, 0.5, device=objective.device), sigma)
+
+
 def smooth(objective: Objective, sigma: float) -> Tensor:
     """A smooth image that explains the observations: what they leave open is filled in from coarse to fine.
 
