@@ -83,8 +83,10 @@ def smooth(objective: Objective, sigma: float) -> Tensor:
     x = objective.prox(torch.full(objective.shape, 0.5, device=objective.device), sigma)
     if not objective.supports("spectral"):  # where a proximal step takes many iterations, this would take longest
         return x
+    # A filter leaves nothing open but what is finer than a pixel or two: once does, and its data steps take longer.
+    repeated = objective.spectral().system.pixelwise
     for width, times in COARSE_TO_FINE:
-        for _ in range(times if width < min(x.shape[-2:]) else 0):
+        for _ in range((times if repeated else 1) if width < min(x.shape[-2:]) else 0):
             x = objective.prox(_blurred(x, width), sigma)
     return x
 
