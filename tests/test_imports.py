@@ -82,8 +82,6 @@ COMMANDS = ("", "run", "degrade", "eval", "list", "describe", "plugins", "prior"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-    "command", ["", "run", "degrade", "eval", "list", "describe", "plugins", "prior", "bench", *PRIOR]
-)
 def test_help_imports_nothing_heavy_and_shows_two_examples(command: str) -> None:
     text, heavy = imported(*command.split(), "--help")
     assert heavy == []

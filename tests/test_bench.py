@@ -26,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_record_holds_every_figure(run: Run) -> None:
-    status, out, err = run("--size", "32", "--device", "cpu", "--json")
+    status, out, _ = run("--size", "32", "--device", "cpu", "--json")
     assert status == 0
     record = json.loads(out)
     for key in ("evaluations_per_second", "share_of_convolution_peak", "share_of_matmul_peak", "peak_memory_mib"):
@@ -48,6 +48,6 @@ def test_what_was_skipped_is_told_and_is_no_error(run: Run, monkeypatch: pytest.
 
 @pytest.mark.parametrize("wrong", [("--size", "4"), ("--prior", "embeded"), ("--device", "gpu")])
 def test_a_wrong_option_is_the_users(run: Run, wrong: tuple[str, str]) -> None:
-    status, out, err = run(*wrong)
+    status, _, err = run(*wrong)
     assert status == 2
     assert wrong[1] in err
