@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command with all that is installed, on small pictures: its status, output and errors."""
-    monkeypatch.setattr(bench, "SIDE", 32)
+    monkeypatch.setattr(bench, "SIDE", 64)
 
     def bench_of(*options: str) -> tuple[int, str, str]:
         status = main(["bench", *options])
@@ -42,7 +42,7 @@ def test_what_was_skipped_is_told_and_is_no_error(run: Run, monkeypatch: pytest.
     status, out, err = run("--size", "32", "--prior", "tv")
     assert status == 0
     assert "evaluations/s" in out
-    for what in ("CUDA: there is no CUDA device here", "shares of the peaks: the prior tv", "--full measures them"):
+    for what in ("CUDA: there is no CUDA device here", "bfloat16: not used on the CPU", "--full measures them"):
         assert any(line.startswith("Skipped: ") and what in line for line in err.splitlines())
 
 
