@@ -4,7 +4,7 @@
 
 The first row of each task is `--preset paper`, the second the defaults. Every photograph is degraded, rounded to 8
 bits, restored, and rounded again, as files would be. Consistency is the mean squared difference, in 0..255, between the
-rounded result degraded again and what was observed. On one CPU core 1000 evaluations of 64x64 take about 20 seconds.
+rounded result degraded again and what was observed.
 """
 
 from __future__ import annotations
