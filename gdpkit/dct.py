@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -30,29 +31,34 @@ def response(taps: Tensor, first: float, size: int) -> Tensor:
 
 
 def _dct(x: Tensor) -> Tensor:
-    """By an FFT of the same length (Makhoul, IEEE Trans. ASSP, 1980)."""
+    """By a real FFT of the same length (Makhoul, IEEE Trans. ASSP, 1980).
+
+    Of the turned spectrum z, the first half of the coefficients is Re z and the second, backwards, -Im z.
+    """
     n = x.shape[-1]
     mixed = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], dim=-1)
-    spectrum: Tensor = torch.fft.fft(mixed, norm="ortho") * _turns(n, x)
-    scale = x.new_full((n,), math.sqrt(2))
-    scale[0] = 1
-    c: Tensor = spectrum.real * scale
-    return c
+    z = torch.fft.rfft(mixed, norm="ortho") * _turns(n, x.dtype, x.device)
+    last = (n - 1) // 2
+    return torch.cat([z.real, -z.imag[..., 1 : last + 1].flip(-1)], dim=-1)
 
 
 def _idct(c: Tensor) -> Tensor:
     n = c.shape[-1]
-    scale = c.new_full((n,), math.sqrt(0.5))
-    scale[0] = 1
-    real = c * scale
-    backwards = torch.cat([torch.zeros_like(real[..., :1]), real[..., 1:].flip(-1)], dim=-1)
-    mixed = torch.fft.ifft(torch.complex(real, -backwards) * _turns(n, c).conj(), norm="ortho").real
+    half = n // 2 + 1
+    backwards = c[..., n - half + 1 :].flip(-1)
+    imaginary = torch.cat([torch.zeros_like(c[..., :1]), -backwards], dim=-1)
+    z = torch.complex(c[..., :half], imaginary) * _turns(n, c.dtype, c.device).reciprocal()
+    mixed = torch.fft.irfft(z, n, norm="ortho")
     x = torch.empty_like(c)
     x[..., ::2] = mixed[..., : (n + 1) // 2]
     x[..., 1::2] = mixed[..., (n + 1) // 2 :].flip(-1)
     return x
 
 
-def _turns(n: int, like: Tensor) -> Tensor:
-    angle = -math.pi / (2 * n) * torch.arange(n, dtype=torch.float64, device=like.device)
-    return torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
+@lru_cache(maxsize=8)
+def _turns(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """sqrt(2) exp(-i pi k / 2n), and 1 for k = 0, of which the transform is orthonormal."""
+    k = torch.arange(n // 2 + 1, dtype=torch.float64, device=device)
+    length = torch.full_like(k, math.sqrt(2))
+    length[0] = 1
+    return torch.polar(length, -math.pi / (2 * n) * k).to(dtype.to_complex())

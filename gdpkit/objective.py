@@ -202,7 +202,7 @@ class EnergyObjective:
             return self._combined
         if system is None or not self.supports("spectral"):
             raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
-        return Measured(system, system.observe(view.image), view.sigma)
+        return Measured(system, view.observed(system), view.sigma)
 
     def _without_system(self) -> str:
         """Why there is no singular system."""

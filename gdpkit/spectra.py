@@ -49,12 +49,11 @@ def _after(first: SingularSystem, then: SingularSystem) -> SingularSystem:
 
 def tight(forward: Map, adjoint: Map, gram: float | Tensor) -> SingularSystem:
     """Of a D with D D^T = gram, a number or one for each pixel: block means, masks, crops, sums of channels."""
-    squares = torch.as_tensor(gram)
-    values = squares.sqrt()
+    values = torch.as_tensor(gram).sqrt()
+    inverse = torch.where(values > 0, 1 / values.clamp_min(1e-30), 0)
 
     def normalised(t: Tensor) -> Tensor:
-        s = values.to(t)
-        return torch.where(s > 0, t / s.clamp_min(1e-30), 0)
+        return t * inverse.to(t)
 
     return SingularSystem(
         values=values,

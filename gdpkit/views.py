@@ -30,6 +30,7 @@ class View:
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
         self._decomposed = False
+        self._observed: Tensor | None = None
         guesses = self.degradation.unknowns(self.image, observation.clean_shape)
         self.unknowns: Unknowns = self.degradation.constrain(**guesses) if guesses else {}
 
@@ -110,6 +111,12 @@ class View:
             self._system, self._decomposed = self._decompose(), True
         return self._system
 
+    def observed(self, system: SingularSystem) -> Tensor:
+        """U^T y of its own system, computed once."""
+        if self._observed is None:
+            self._observed = system.observe(self.image)
+        return self._observed
+
     def _decompose(self) -> SingularSystem | None:
         if not self.degradation.linear:
             return None
@@ -135,7 +142,7 @@ class View:
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""
         self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
-        self._linear = None
+        self._linear = self._observed = None
         self._decomposed = False
 
 

@@ -53,6 +53,7 @@ LEVELS = {
             "restoration",
             "planning",
             "engine",
+            "speed",
             "together",
             "simulate",
             "testing",
@@ -77,7 +78,10 @@ def imported(*args: str) -> tuple[str, list[str]]:
     return done.stdout, done.stderr.partition("heavy:")[2].split()
 
 
-@pytest.mark.parametrize("command", ["", "run", "degrade", "eval", "list", "describe", "plugins", "prior", *PRIOR])
+COMMANDS = ("", "run", "degrade", "eval", "list", "describe", "plugins", "prior", "bench", *PRIOR)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_imports_nothing_heavy_and_shows_two_examples(command: str) -> None:
     text, heavy = imported(*command.split(), "--help")
     assert heavy == []

@@ -1,4 +1,4 @@
-"""The command line: `gdpkit run | degrade | eval | list | describe | plugins | prior`.
+"""The command line: `gdpkit run | degrade | eval | list | describe | plugins | prior | bench`.
 
 A command is loaded when asked for. `gdpkit --help` answers in about 0.1 s: nothing here imports torch, numpy, a plugin
 or an image library.
@@ -24,11 +24,12 @@ _COMMANDS = {
     "describe": "Explain one of them and its parameters.",
     "plugins": "Show what is installed, and what is wrong with it.",
     "prior": "Train, fetch and check priors.",
+    "bench": "Measure how fast this machine is.",
 }
 
 
 def _load(name: str) -> click.Command:
-    where = {"run": "run", "degrade": "degrade", "eval": "evaluate", "prior": "prior"}
+    where = {"run": "run", "degrade": "degrade", "eval": "evaluate", "prior": "prior", "bench": "bench"}
     module = importlib.import_module(f"gdpkit.cli.{where.get(name, 'catalogue')}")
     command: click.Command = getattr(module, f"{name}_command")()
     return command

@@ -70,4 +70,5 @@ class Measured:
     def moved(self, x: Tensor, gain: Callable[[Tensor], Tensor]) -> Tensor:
         """x + V diag(gain(s)) (U^T y - s V^T x): every data step is one of these with another gain."""
         s = self.system.values.to(x)
-        return x + self.system.synthesise(gain(s) * (self.observed - s * self.system.analyse(x)))
+        missing = self.observed.addcmul(s, self.system.analyse(x), value=-1)
+        return x + self.system.synthesise(gain(s) * missing)

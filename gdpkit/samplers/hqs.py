@@ -63,7 +63,8 @@ class Hqs(Sampler):
         start = max(end, min(self.start, worst))
         one_level = start <= end
         total = min(self.steps, FORMS) if one_level else self.steps
-        x = guidance.smooth(objective, start)
+        # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
+        x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
         mean = torch.zeros_like(x)
         for k in range(total):
             sigma = start * (end / start) ** (k / max(1, total - 1))

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit import convolution, solvers
 
@@ -59,15 +60,25 @@ def is_mirrored(image: Tensor, kernel: Tensor, sigma: float) -> bool:
 def _undone(image: Tensor, start: Tensor, kernel: Tensor, boundary: str, sigma: float) -> Tensor:
     """The least squares solution near `start`, roughly."""
     weight = (TRUSTED / sigma) ** 2
+    rows, columns = kernel.shape
+    border = rows // 2, columns // 2
+    height, width = convolution.extended(start, *border, boundary).shape[-2:]
+    # As `convolution` does it, with the kernel's spectrum computed once for all iterations.
+    size = [convolution.fast_length(side) for side in (height, width)]
+    spectrum = torch.fft.rfft2(kernel.to(start), s=size)
+    around = (columns - 1, size[1] - width, rows - 1, size[0] - height)
+
+    def blurred(x: Tensor) -> Tensor:
+        beyond = convolution.extended(x, *border, boundary)
+        whole: Tensor = torch.fft.irfft2(torch.fft.rfft2(beyond, s=size) * spectrum, s=size)
+        return whole[..., rows - 1 : height, columns - 1 : width]
 
     def back(y: Tensor) -> Tensor:
-        return weight * convolution.transposed(y, kernel, boundary)
+        whole = torch.fft.irfft2(torch.fft.rfft2(F.pad(y, around)) * spectrum.conj(), s=size)
+        return weight * convolution.folded(whole[..., :height, :width], *border, boundary)
 
-    def normal(d: Tensor) -> Tensor:
-        return d + back(convolution.convolve(d, kernel, boundary))
-
-    rest = back(image - convolution.convolve(start, kernel, boundary))
-    return start + solvers.conjugate_gradients(normal, rest, ITERATIONS, 1e-3)
+    rest = back(image - blurred(start))
+    return start + solvers.conjugate_gradients(lambda d: d + back(blurred(d)), rest, ITERATIONS, 1e-3)
 
 
 def _roughness(image: Tensor) -> float:

@@ -1,0 +1,162 @@
+"""How fast this machine runs a prior, how near to its peak that is, and what the engine adds."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gdpkit.components import Denoised, Prior
+from gdpkit.engine import restore
+
+ROUNDS = 5  # of which the quickest counts: what else the machine does only ever takes time
+WHOLE_SECONDS = 0.3  # a round of a quick operation repeats it for so long
+SCALE, LOST = 4, 0.25  # of the two restorations that are timed
+LEVEL = 0.1  # any: the network's work does not depend on it
+
+
+@dataclass(frozen=True, eq=False)
+class Timed(Prior):
+    """A prior that measures the time spent in it: `seconds` has one entry an evaluation."""
+
+    name = "timed"
+    prior: Prior
+    seconds: list[float] = field(default_factory=list)
+
+    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+        """Ask the prior, and note how long it took."""
+        _settle(noisy.device)
+        started = time.perf_counter()
+        answer = self.prior.denoise(noisy, sigma)
+        _settle(noisy.device)
+        self.seconds.append(time.perf_counter() - started)
+        return answer
+
+    @property
+    def receptive_field(self) -> int | None:
+        """Of the prior."""
+        return self.prior.receptive_field
+
+    @property
+    def training_size(self) -> int | None:
+        """Of the prior."""
+        return self.prior.training_size
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What computes: its name, the number of threads, and the version of torch."""
+    if device.type == "cuda":
+        return {"processor": torch.cuda.get_device_name(device), "threads": None, "torch": torch.__version__}
+    return {"processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def evaluation(prior: Prior, device: torch.device, size: int, batch: int) -> dict[str, float | None]:
+    """Evaluations a second of `batch` images of size x size, and the machine's peaks, all in the same rounds.
+
+    `seconds` are of one batch. `network_gflops`, None where the prior does not count its operations, and the peaks are
+    in 10^9 floating-point operations a second: the best 3x3 convolution of 64 or 128 channels, channels last, at a half
+    and a quarter of the size, where networks of such widths work; and the product of two square matrices.
+    """
+    noisy = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    work = prior.work(size, size)
+    product = 4096 if device.type == "cuda" else 1024
+    factors = torch.ones(2, product, product, device=device)
+    jobs: dict[str, tuple[float, Callable[[], object]]] = {
+        "network": (batch * work[0] if work else math.nan, lambda: prior.denoise(noisy, LEVEL)),
+        "matmul": (2.0 * product**3, lambda: factors[0] @ factors[1]),
+        "conv64": _convolution(64, max(16, size // 2), device),
+        "conv128": _convolution(128, max(16, size // 4), device),
+    }
+    with torch.no_grad():
+        best = _best_of(jobs, device)
+    rates = {name: jobs[name][0] / seconds / 1e9 for name, seconds in best.items()}
+    peak = max(rates["conv64"], rates["conv128"])
+    return {
+        "seconds": best["network"],
+        "evaluations_per_second": batch / best["network"],
+        "network_gflops": rates["network"] if work else None,
+        "convolution_peak_gflops": peak,
+        "matmul_peak_gflops": rates["matmul"],
+        "share_of_convolution_peak": rates["network"] / peak if work else None,
+        "share_of_matmul_peak": rates["network"] / rates["matmul"] if work else None,
+    }
+
+
+def overhead(task: str, prior: Prior, device: torch.device, size: int) -> dict[str, Any]:
+    """A default run of "sr" or "inpaint" on a made-up picture of size x size: how long, and the share of the engine."""
+    picture = _picture(size)
+    given: Mapping[str, Any] = {"image": F.avg_pool2d(picture, SCALE), "scale": SCALE}
+    if task == "inpaint":
+        lost = torch.rand(1, size, size, generator=torch.Generator().manual_seed(1)) < LOST
+        given = {"image": picture, "mask": lost.float()}
+    timed = Timed(prior=prior)
+    started = time.perf_counter()
+    result = restore(task, prior=timed, device=str(device), **given)
+    whole = time.perf_counter() - started
+    return {
+        "task": task,
+        "size": size,
+        "network_evaluations": result.record["network_evaluations"],
+        "seconds": whole,
+        "network_seconds": sum(timed.seconds),
+        "engine_share": 1 - sum(timed.seconds) / whole,
+        "peak_memory_mib": result.record["peak_memory_mib"],
+    }
+
+
+def _best_of(jobs: Mapping[str, tuple[float, Callable[[], object]]], device: torch.device) -> dict[str, float]:
+    """Seconds of one call of each; they take turns, so that what slows the machine for a while slows all of them."""
+    best = {name: _seconds(job, 1, device) for name, (_, job) in jobs.items()}
+    for name, (_, job) in jobs.items():
+        best[name] = _seconds(job, 1, device)  # the first call also chose and prepared the kernels
+    for _ in range(ROUNDS):
+        for name, (_, job) in jobs.items():
+            times = max(1, round(WHOLE_SECONDS / ROUNDS / best[name]))
+            best[name] = min(best[name], _seconds(job, times, device))
+    return best
+
+
+def _seconds(job: Callable[[], object], times: int, device: torch.device) -> float:
+    _settle(device)
+    started = time.perf_counter()
+    for _ in range(times):
+        job()
+    _settle(device)
+    return (time.perf_counter() - started) / times
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _convolution(channels: int, side: int, device: torch.device) -> tuple[float, Callable[[], object]]:
+    x = torch.ones(1, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.ones(channels, channels, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    return 2.0 * 9 * channels**2 * side**2, lambda: F.conv2d(x, weight, padding=1)
+
+
+def _picture(size: int) -> Tensor:
+    """Smooth colours with edges, (1, 3, size, size), in whole levels of 255."""
+    coarse = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    smooth, cells = F.interpolate(coarse, (size, size), mode="bicubic"), F.interpolate(coarse.flip(2), (size, size))
+    return (255 * (0.7 * smooth + 0.3 * cells).clamp(0, 1)).round() / 255
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or os.name
