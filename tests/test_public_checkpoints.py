@@ -135,6 +135,8 @@ def test_classes(classes: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(network.label_emb(torch.tensor([-1])).float(), mean, atol=1e-3, rtol=0)
     with pytest.raises(GdpkitError, match=f"label={count}, but it has the classes 0 to {count - 1}"):
         AdmPrior(file=classes, label=count).load("cpu")
+    with pytest.raises(GdpkitError, match="label=3, but it has no classes"):
+        AdmPrior(file=DATA / "adm_a.safetensors", label=3).load("cpu")
     # A JSON beside the file tells it as well.
     copy = Path(shutil.copy(classes, tmp_path))
     flags = json.loads((DATA / "configs.json").read_text())["adm_c_classcond"]
