@@ -126,6 +126,22 @@ def test_a_convolutional_prior_answers_on_tiles_as_on_the_whole(size: tuple[int,
 
 
 @pytest.mark.usefixtures("small_tiles")
+def test_a_prior_is_told_as_many_noise_levels_as_it_is_shown_tiles() -> None:
+    told: list[tuple[int, int]] = []
+
+    @dataclass(frozen=True, eq=False)
+    class Strict(Convolutional):
+        def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+            assert isinstance(sigma, Tensor)
+            told.append((len(noisy), len(sigma)))
+            return super().denoise(noisy, sigma)
+
+    TiledPrior(prior=Strict(), batch=4).denoise(image(1, 3, 320, 320), torch.tensor([0.3]))
+    assert max(shown for shown, _ in told) > 1
+    assert all(shown == levels for shown, levels in told)
+
+
+@pytest.mark.usefixtures("small_tiles")
 def test_the_embedded_prior_answers_on_tiles_as_on_the_whole() -> None:
     noisy = image(1, 3, 17, 347)
     tiled = TiledPrior(prior=EmbeddedPrior())
