@@ -164,6 +164,7 @@ def test_windows_of_the_training_size_have_no_visible_seams() -> None:
     noisy = torch.linspace(0, 1, 300).square()[None, None, None].expand(1, 3, 100, 300).contiguous()
     clean = TiledPrior(prior=prior).denoise(noisy, 0.1).clean
     assert {shape[2:] for shape in prior.seen} == {(64, 64)}
+    assert TiledPrior(prior=prior).training_size == 64
     added = clean - noisy
     # From one window to the next the answers differ by up to 0.3: at a hard seam that would be one step.
     assert added.amax() - added.amin() > 0.5

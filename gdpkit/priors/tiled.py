@@ -98,6 +98,11 @@ class TiledPrior(Prior):
         return self.prior.receptive_field
 
     @property
+    def training_size(self) -> int | None:
+        """Of the prior."""
+        return self.prior.training_size
+
+    @property
     def sha256(self) -> str | None:
         """Of the prior."""
         return self.prior.sha256
