@@ -21,17 +21,24 @@ LIBRARIES = 400 * 2**20
 MOST = 16
 """Problems at once: more would be read before the first is written, and make a GPU no quicker."""
 
+SMALL = 256 * 256
+"""Pixels of a run on the CPU whose memory is not asked for unless `--memory` is given: to count it takes a second, for
+which torch imports its compiler, and that would be most of such a run. Large networks are checked when they load."""
+
 UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
 
 
 def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> TiledPrior:
     """The prior for a run on (images, height, width), told how many tiles to do at once.
 
-    `limit` is in GB; None: all that is free. On the CPU it changes nothing but whether the run is begun.
+    `limit` is in GB; None: all that is free. On the CPU it changes nothing but whether the run is begun, and small
+    images are begun in any case.
 
     Raises `GdpkitError` where it is too little even for one tile at a time, with what would do.
     """
     one = TiledPrior(prior=prior)
+    if device.type == "cpu" and limit is None and math.prod(shape) <= SMALL:
+        return one
     allowed = memory.available(device) if limit is None else limit * GB
     least = needed(one, shape, device)
     if allowed is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,8 +40,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or value < least):
                 raise GdpkitError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        if self.memory is not None and not self.memory > 0:
-            raise GdpkitError(f"memory must be more than 0 GB, not {self.memory!r}")
+        if self.memory is not None and not (isinstance(self.memory, Real) and 0 < self.memory < math.inf):
+            raise GdpkitError(f"memory must be more than 0 GB, a number, not {self.memory!r}")
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,8 @@ def test_what_was_not_told_is_said(tmp_path: Path) -> None:
     assert not torch.allclose(told.denoise(noisy, 0.3).clean, prior.denoise(noisy, 0.3).clean)
     with pytest.raises(GdpkitError, match="label=5, but it has the classes 0 to 4"):
         DiffusersPrior(file=tmp_path, label=5).load("cpu")
+    with pytest.raises(GdpkitError, match="label=0, but it has no classes"):
+        DiffusersPrior(file=write(tmp_path / "without", "bare"), label=0).load("cpu")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,17 @@ def test_more_than_is_free_is_not_begun_unless_told_to(monkeypatch: pytest.Monke
     budget.tiled(Known(), (1, 16, 16), CPU, None)
 
 
+def test_a_small_run_on_the_cpu_does_not_wait_for_its_memory_to_be_counted() -> None:
+    @dataclass(frozen=True)
+    class Slow(Known):
+        def work(self, height: int, width: int) -> tuple[float, float]:
+            raise AssertionError("asked")
+
+    assert gdpkit.restore("denoise", image=picture(1, 3, 24, 24), sigma=25.0, prior=Slow(), steps=1, device="cpu")
+    with pytest.raises(AssertionError, match="asked"):
+        budget.tiled(Slow(), (1, 16, 16), CPU, 1)
+
+
 def test_on_a_gpu_memory_says_how_many_tiles_are_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = torch.device("cuda", 0)
     at_once = [budget.tiled(Known(), (1, 4000, 6000), cuda, gb).at_once for gb in (2.5, 3.5, 100)]
@@ -102,5 +113,6 @@ def test_a_plan_counts_what_tiles_share(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_memory_must_be_more_than_nothing() -> None:
-    with pytest.raises(GdpkitError, match="memory must be more than 0"):
-        Settings(memory=0)
+    for wrong in (0, float("inf"), float("nan"), "4"):
+        with pytest.raises(GdpkitError, match="memory must be more than 0"):
+            Settings(memory=wrong)  # type: ignore[arg-type]

@@ -88,6 +88,20 @@ def test_precision_is_a_choice(bare: Path, precision: str, held: torch.dtype, ne
     assert torch.equal(found, wanted) == (near == 0)
 
 
+@pytest.mark.parametrize("shape", [(3, 6), (2, 5, 6)])
+@pytest.mark.parametrize("out", [6, 4])
+def test_a_gradient_through_a_linear_layer_in_half_precision_is_that_of_its_weight(
+    shape: tuple[int, ...], out: int
+) -> None:
+    """Square ones above all: their weight and its transpose, which torch remembers, have one shape."""
+    generator = torch.Generator().manual_seed(0)
+    layer = layers.Linear(6, out).half().requires_grad_(False)
+    x = torch.randn(shape, generator=generator).requires_grad_()
+    given = torch.randn(*shape[:-1], out, generator=generator)
+    (found,) = torch.autograd.grad(layer(x), x, given)
+    torch.testing.assert_close(found, given @ layer.weight.float())
+
+
 # -- what the shapes cannot tell --------------------------------------------------------------------------------------
 
 
@@ -121,6 +135,8 @@ def test_classes(classes: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(network.label_emb(torch.tensor([-1])).float(), mean, atol=1e-3, rtol=0)
     with pytest.raises(GdpkitError, match=f"label={count}, but it has the classes 0 to {count - 1}"):
         AdmPrior(file=classes, label=count).load("cpu")
+    with pytest.raises(GdpkitError, match="label=3, but it has no classes"):
+        AdmPrior(file=DATA / "adm_a.safetensors", label=3).load("cpu")
     # A JSON beside the file tells it as well.
     copy = Path(shutil.copy(classes, tmp_path))
     flags = json.loads((DATA / "configs.json").read_text())["adm_c_classcond"]

@@ -126,6 +126,22 @@ def test_a_convolutional_prior_answers_on_tiles_as_on_the_whole(size: tuple[int,
 
 
 @pytest.mark.usefixtures("small_tiles")
+def test_a_prior_is_told_as_many_noise_levels_as_it_is_shown_tiles() -> None:
+    told: list[tuple[int, int]] = []
+
+    @dataclass(frozen=True, eq=False)
+    class Strict(Convolutional):
+        def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+            assert isinstance(sigma, Tensor)
+            told.append((len(noisy), len(sigma)))
+            return super().denoise(noisy, sigma)
+
+    TiledPrior(prior=Strict(), batch=4).denoise(image(1, 3, 320, 320), torch.tensor([0.3]))
+    assert max(shown for shown, _ in told) > 1
+    assert all(shown == levels for shown, levels in told)
+
+
+@pytest.mark.usefixtures("small_tiles")
 def test_the_embedded_prior_answers_on_tiles_as_on_the_whole() -> None:
     noisy = image(1, 3, 17, 347)
     tiled = TiledPrior(prior=EmbeddedPrior())
@@ -148,6 +164,7 @@ def test_windows_of_the_training_size_have_no_visible_seams() -> None:
     noisy = torch.linspace(0, 1, 300).square()[None, None, None].expand(1, 3, 100, 300).contiguous()
     clean = TiledPrior(prior=prior).denoise(noisy, 0.1).clean
     assert {shape[2:] for shape in prior.seen} == {(64, 64)}
+    assert TiledPrior(prior=prior).training_size == 64
     added = clean - noisy
     # From one window to the next the answers differ by up to 0.3: at a hard seam that would be one step.
     assert added.amax() - added.amin() > 0.5

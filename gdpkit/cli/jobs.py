@@ -78,6 +78,7 @@ def restore_all(jobs: Sequence[Job], run: Run) -> None:
 
     settings = Settings(**run.settings)
     waiting: dict[int, engine.Stated] = {}
+    most = 1
 
     def solve() -> None:
         numbers = [*waiting]
@@ -99,8 +100,10 @@ def restore_all(jobs: Sequence[Job], run: Run) -> None:
                 stated = engine.state(job.task, settings)
             if waiting and not together.alike(next(iter(waiting.values())), stated):
                 solve()
+            if not waiting:
+                most = together.most(stated)  # of a large network it takes seconds to tell
             waiting[k] = stated
-        if waiting and len(waiting) >= together.most(next(iter(waiting.values()))):
+        if len(waiting) >= most:
             solve()
     if waiting:
         solve()

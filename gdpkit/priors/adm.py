@@ -174,8 +174,8 @@ class AdmPrior(Prior):
 
         network = outline(self.file, self._given(), hold=ddpm.held(self.precision))
         network.compute = self._compute("cpu", network)
-        if network.config.class_cond:
-            ddpm.check_label(network.config.label, network.config.num_classes, str(self.file))
+        classes = network.config.num_classes if network.config.class_cond else 0
+        ddpm.check_label(network.config.label, classes, str(self.file))
         return network
 
     @property

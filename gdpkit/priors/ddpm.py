@@ -69,9 +69,10 @@ def computed(precision: str, device: torch.device, weights: torch.dtype) -> torc
 
 
 def check_label(label: int, classes: int, what: str) -> None:
-    """Raise a `GdpkitError` where a network has no such class."""
+    """Raise a `GdpkitError` where a network of so many classes has no such class; a label of -1 is none."""
     if label >= classes:
-        raise GdpkitError(f"{what}: label={label}, but it has the classes 0 to {classes - 1}")
+        has = f"the classes 0 to {classes - 1}" if classes else "no classes; leave label out"
+        raise GdpkitError(f"{what}: label={label}, but it has {has}")
 
 
 def note_on_classes(classes: int, what: str) -> str:

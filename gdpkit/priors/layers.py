@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 HALF = (torch.float16, torch.bfloat16)
 
+View = tuple[torch.Size, tuple[int, ...], int]
+"""Shape, strides and offset of a tensor in its storage."""
+
 
 def arithmetic(held: torch.dtype) -> torch.dtype:
     """What weights held so are computed with where nothing else is asked for: float32 at least."""
@@ -30,13 +33,16 @@ def widened(weight: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
         yield wide
         return
 
-    place, shape = wide.data_ptr(), wide.shape  # and not `wide`, which would live on in the graph with this function
+    home = wide.untyped_storage().data_ptr()  # and not `wide`, which would live on in the graph with this function
 
-    def pack(saved: Tensor) -> Tensor | None:
-        return None if saved.data_ptr() == place and saved.shape == shape else saved
+    def pack(saved: Tensor) -> Tensor | View:
+        if saved.untyped_storage().data_ptr() != home:
+            return saved
+        # A linear layer remembers its weight transposed, so how the numbers are seen is remembered as well.
+        return saved.shape, saved.stride(), int(saved.storage_offset())
 
-    def unpack(saved: Tensor | None) -> Tensor:
-        return weight.detach().to(dtype) if saved is None else saved
+    def unpack(saved: Tensor | View) -> Tensor:
+        return saved if isinstance(saved, Tensor) else weight.detach().to(dtype).as_strided(*saved)
 
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         yield wide

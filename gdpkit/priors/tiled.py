@@ -98,6 +98,11 @@ class TiledPrior(Prior):
         return self.prior.receptive_field
 
     @property
+    def training_size(self) -> int | None:
+        """Of the prior."""
+        return self.prior.training_size
+
+    @property
     def sha256(self) -> str | None:
         """Of the prior."""
         return self.prior.sha256
@@ -168,10 +173,10 @@ def _cut(noisy: Tensor, parts: Sequence[Part]) -> Tensor:
 
 
 def _of(sigma: float | Tensor, parts: Sequence[Part]) -> float | Tensor:
-    """The noise of each part, where images have their own."""
-    if isinstance(sigma, float | int) or sigma.numel() == 1:
+    """The noise of each part: a prior takes one for all, or as many as it is shown images."""
+    if isinstance(sigma, float | int) or not sigma.ndim:
         return sigma
-    return sigma.reshape(-1)[[image for image, _ in parts]]
+    return sigma[[image if len(sigma) > 1 else 0 for image, _ in parts]]
 
 
 def _recomputed(prior: Prior, noisy: Tensor, sigma: float | Tensor) -> Denoised:

@@ -25,8 +25,6 @@ SURMISE = 0.05  # likewise where the surroundings tell what the darkest exposure
 BLEND = 1 / 60  # of the longer side, over which an exposure comes in where it ends or moved: no edge shall show
 HEADROOM = 2.0  # radiance may be that many times what the shortest exposure records as white
 MARGIN = 5.0  # stops below white at which the longest exposure's radiance meets the straight toe of the tone curve
-
-
 RISE, MOST = 1 / 400, 4.0
 """At what share of the longer side inside a burnt place light is twice what its rim shows, and how often at most."""
 BURNT = 0.3  # share of the values around that are clipped, from which on a place is
