@@ -18,6 +18,7 @@ from gdpkit.errors import GdpkitError, UnknownNameError, did_you_mean
 C = TypeVar("C", bound=Component)
 DEFAULT_PRIOR = "embedded"
 DEFAULT_SAMPLER = "hqs"
+HIERARCHY = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Settings:
     device: str = "auto"
     preset: str = "default"
     memory: float | None = None
+    hierarchy: str = "auto"
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("seed", 0)):
@@ -42,6 +44,8 @@ class Settings:
                 raise GdpkitError(f"{name} must be a whole number of at least {least}, not {value!r}")
         if self.memory is not None and not (isinstance(self.memory, Real) and 0 < self.memory < math.inf):
             raise GdpkitError(f"memory must be more than 0 GB, a number, not {self.memory!r}")
+        if self.hierarchy not in HIERARCHY:
+            raise GdpkitError(f"hierarchy must be auto, on or off, not {self.hierarchy!r}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Chosen:
     losses: tuple[QualityLoss, ...]
     distance: str
     device: torch.device
+    hierarchy: str
 
 
 def task(name: str | Task, parameters: Mapping[str, Any]) -> Task:
@@ -81,6 +86,8 @@ def choose(task: Task, settings: Settings) -> Chosen:
         losses=tuple(losses),
         distance=settings.distance,
         device=device(settings.device),
+        # What a preset repeats was published without it.
+        hierarchy="off" if settings.preset != "default" and settings.hierarchy == "auto" else settings.hierarchy,
     )
 
 

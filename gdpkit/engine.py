@@ -15,6 +15,7 @@ from gdpkit import budget, choices
 from gdpkit.choices import Chosen, Settings
 from gdpkit.components import Denoised, Prior, Problem, QualityLoss, Result, Sampler, Step, Task
 from gdpkit.errors import GdpkitError
+from gdpkit.hierarchy import guided, levels
 from gdpkit.memory import PeakMemory
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
@@ -37,6 +38,7 @@ def restore(
     device: str = "auto",
     preset: str = "default",
     memory: float | None = None,
+    hierarchy: str = "auto",
     on_step: Callable[[Step], None] | None = None,
     **parameters: Any,
 ) -> Restoration:
@@ -56,7 +58,9 @@ def restore(
         preset: default, or another that the task declares, such as paper.
         memory: how many GB (of 2^30 bytes) the run may take; all that is free by default. On the CPU the bytes of the
             result do not depend on it.
-        on_step: called with every `Step`; raise from it to cancel.
+        hierarchy: whether the problem is solved at smaller sizes first, to guide the large one (docs/method.md): auto,
+            on or off.
+        on_step: called with every `Step`, at every size; raise from it to cancel.
         **parameters: the task's own.
 
     Raises:
@@ -64,7 +68,7 @@ def restore(
     """
     settings = Settings(
         prior=prior, sampler=sampler, steps=steps, fidelity=fidelity, distance=distance, losses=tuple(losses),
-        seed=seed, device=device, preset=preset, memory=memory,
+        seed=seed, device=device, preset=preset, memory=memory, hierarchy=hierarchy,
     )  # fmt: skip
     return solve([state(choices.task(task, parameters), settings)], on_step)[0]
 
@@ -96,19 +100,18 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     chosen, settings = stated[0].chosen, stated[0].settings
     problem = stated[0].problem if len(stated) == 1 else Problem.stack([one.problem for one in stated])
     prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory)
-    objective = EnergyObjective(problem, chosen.distance, chosen.device)
-    noise = SeededNoise.of(settings.seed, problem)
     counted = _Counted(prior=prior)
-    step = None
+    answer = None
     peak = PeakMemory(chosen.device)
-    for step in chosen.sampler.sample(counted, objective, noise):
-        if on_step is not None:
-            on_step(step)
-    if step is None:
+    for level in levels(problem, chosen.prior, chosen.hierarchy):
+        objective = EnergyObjective(guided(level, answer), chosen.distance, chosen.device)
+        noise = SeededNoise.of(settings.seed, level)
+        answer = _last(chosen.sampler.sample(counted, objective, noise), on_step)
+    if answer is None:
         raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
     with torch.no_grad():
-        consistency = objective.consistency(step.image)
-    found = Result(step.image.cpu(), {name: value.cpu() for name, value in objective.unknowns.items()}, problem)
+        consistency = objective.consistency(answer)
+    found = Result(answer.cpu(), {name: value.cpu() for name, value in objective.unknowns.items()}, problem)
     seconds = (time.perf_counter() - started) / len(stated)
     finished = []
     for one, own, misfit in _apart(found, consistency, stated):
@@ -132,6 +135,16 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
         notes = (*prior.notes, *one.task.notes(one.problem, chosen.prior))
         finished.append(Restoration(output, own.unknowns, record, one.problem, notes=notes, radiance=scene))
     return finished
+
+
+def _last(steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tensor | None:
+    """The image of the last step, after telling of each; None where there was none."""
+    image = None
+    for step in steps:
+        image = step.image
+        if on_step is not None:
+            on_step(step)
+    return image
 
 
 def _apart(found: Result, consistency: Tensor, stated: Sequence[Stated]) -> Iterator[tuple[Stated, Result, Tensor]]:

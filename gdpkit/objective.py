@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gdpkit import fitting, pointwise, solvers
-from gdpkit.components import Chain, Measured, Problem, SingularSystem, Unknowns
+from gdpkit import fitting, pointwise, solvers, spectra
+from gdpkit.components import Chain, Measured, Problem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
@@ -25,14 +25,16 @@ class EnergyObjective:
     """E(x, u) = sum_i sum_pixels weight_i L(D_i(x; u_i), y_i) / sigma_i^2 + sum_j lambda_j N Q_j(x).
 
     For squared error and linear D the likelihood of x is exp(-E / 2). N is the number of values of x, so that no
-    term depends on the image's size. The unknowns start from the degradations' first guesses; `fit` moves them.
+    term depends on the image's size. The unknowns start from the degradations' first guesses; `fit` moves them. The
+    problem's guide is one more observation i, of which nothing is reported.
     """
 
     def __init__(self, problem: Problem, distance: str = "mse", device: str | torch.device = "cpu") -> None:
         """Bring the problem to a device. `distance` is L: mse, ssim, l1 or huber."""
         self._distance: Distance = by_name(distance)
         self._losses = problem.losses
-        self._views = [View(observation, device) for observation in problem.observations]
+        self._own = [View(observation, device) for observation in problem.observations]
+        self._views = self._own if problem.guide is None else [*self._own, View(problem.guide, device)]
         self._misfits = self._compared(distance)
         # SSIM of images that have nothing in common says little about the way to the nearest that has.
         self._starts = None if self._distance.convex else self._compared("mse")
@@ -40,6 +42,7 @@ class EnergyObjective:
         self.shape = (batch, 3, height, width)
         self._pointwise = not self._alone and all(view.invertible for view in self._views)
         self._combined: Measured | None = None
+        self._joinable = problem.guide is not None and len(self._own) == 1
         self._settled = False
         self.device = torch.device(device)
 
@@ -49,9 +52,9 @@ class EnergyObjective:
     @property
     def unknowns(self) -> Unknowns:
         """The present unknowns; those of the k-th of several observations are called "k.name"."""
-        if len(self._views) == 1:
-            return dict(self._views[0].unknowns)
-        return {f"{k}.{name}": u for k, view in enumerate(self._views) for name, u in view.unknowns.items()}
+        if len(self._own) == 1:
+            return dict(self._own[0].unknowns)
+        return {f"{k}.{name}": u for k, view in enumerate(self._own) for name, u in view.unknowns.items()}
 
     def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
         """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
@@ -65,10 +68,10 @@ class EnergyObjective:
         linear = all(view.degradation.linear for view in self._views)
         if what == "linear":
             return linear
-        decomposed = self._system is not None
+        decomposed = self._decomposed is not None
         if what == "spectral":
             return (decomposed or self._pointwise) and self._distance.quadratic and not self._losses
-        return linear and self._alone and (decomposed or self._whole)
+        return linear and (decomposed or (self._alone and self._whole))
 
     @property
     def _alone(self) -> bool:
@@ -79,8 +82,18 @@ class EnergyObjective:
         return all(view.weight is None for view in self._views)
 
     @property
-    def _system(self) -> SingularSystem | None:
-        return self._views[0].spectral() if self._alone else None
+    def _decomposed(self) -> Measured | None:
+        """What is measured in the singular system, of one observation, or of one and a guide apart from it."""
+        if not (self._alone or self._joinable):
+            return None
+        if self._combined is None:
+            measured = [view.measured() for view in self._views]
+            found = [one for one in measured if one is not None]
+            if len(found) == len(measured) and (self._alone or spectra.orthogonal(found[0], found[1], self.shape)):
+                self._combined = found[0] if self._alone else spectra.beside(found)
+            else:
+                self._joinable = False
+        return self._combined
 
     def energy(self, x: Tensor) -> Tensor:
         """E, (B,)."""
@@ -170,12 +183,12 @@ class EnergyObjective:
             return product if curvature is None else product + variance * curvature.forward(d)
 
         # Of SSIM, whose windows join values, products with the slopes are no diagonal and may be negative.
-        if not (self._distance.pixelwise and all(view.degradation.pixelwise for view in self._views)):
+        if not (self._distance.pixelwise and all(view.degradation.pixelwise for view in self._own)):
             return solvers.conjugate_gradients(normal, rhs, CG_ITERATIONS, CG_TOLERANCE)
         # The matrix is diagonal but for the losses: divided by its diagonal it is nearly the identity, and one
-        # iteration serves where dark and bright pixels would take a hundred.
+        # iteration serves where dark and bright pixels would take a hundred. (A guide, which is not, is left to them.)
         diagonal = torch.ones_like(rhs)
-        for view, (jacobian, bend) in zip(self._views, terms, strict=True):
+        for view, (jacobian, bend) in zip(self._own, terms, strict=False):
             slopes = jacobian.transpose(torch.ones_like(view.image))
             diagonal = diagonal + variance * slopes * bend(slopes)
         root = diagonal.rsqrt()
@@ -187,6 +200,10 @@ class EnergyObjective:
         """x + D^+ (y - D x): the nearest image that explains the one linear observation exactly."""
         if not self.supports("project"):
             raise GdpkitError("only one linear observation can be projected on; prox serves the others")
+        if not self._alone:
+            measured = self.spectral() if self.supports("spectral") else self._decomposed
+            assert measured is not None
+            return measured.moved(x, lambda s: (s > 0) / s.clamp_min(1e-30))
         view = self._views[0]
         return x + view.pinv(view.image - view.predict(x))
 
@@ -195,17 +212,19 @@ class EnergyObjective:
 
         Of several pixelwise observations, that of all of them, linearised at what they say together.
         """
-        system, view = self._system, self._views[0]
-        if self._pointwise and system is None and self.supports("spectral"):
+        if self._pointwise and self.supports("spectral"):
             if self._combined is None:
                 self._combined = pointwise.combined(self._views)
             return self._combined
-        if system is None or not self.supports("spectral"):
+        measured = self._decomposed
+        if measured is None or not self.supports("spectral"):
             raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
-        return Measured(system, view.observed(system), view.sigma)
+        return measured
 
     def _without_system(self) -> str:
         """Why there is no singular system."""
+        if len(self._own) == 1 and not self._alone:
+            return "what the small restoration tells, others tell too, so there is no singular system (--hierarchy off)"
         if not self._alone:
             return "a problem of several observations has no singular system"
         view = self._views[0]
@@ -213,7 +232,7 @@ class EnergyObjective:
         name = " >> ".join(stage.name for stage in stages)
         if not view.degradation.linear:
             return f"{name} is not linear and has no singular system"
-        if self._system is not None:
+        if self._decomposed is not None:
             alone = "without --loss" if self._losses else "with --distance mse"
             return f"a singular system serves {alone} only, so {name} has no singular system here"
         if view.weight is not None:
@@ -228,9 +247,9 @@ class EnergyObjective:
         if self._pointwise and self.supports("spectral"):
             self._fit_together()
             return
-        self._combined = None
         for view in self._views:
             if view.unknowns:
+                self._combined = None
                 own = getattr(view.degradation, "fit", None)
                 view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
 
@@ -250,7 +269,7 @@ class EnergyObjective:
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""
-        errors = [v.total((255 * (v.predict(x) - v.image)).square()) / v.count() for v in self._views]
+        errors = [v.total((255 * (v.predict(x) - v.image)).square()) / v.count() for v in self._own]
         return torch.stack(errors).mean(0)
 
     def _data(self, x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from gdpkit import budget, choices
 from gdpkit.choices import Settings
 from gdpkit.components import Prior, Task
+from gdpkit.hierarchy import levels
+from gdpkit.priors.tiled import TiledPrior
 
 PROBE_SIDE = 128
 LONG_SECONDS = 2.0
@@ -48,17 +50,18 @@ class Plan:
 def plan(task: Task, settings: Settings) -> Plan:
     """Read the task's files, count the evaluations, and time one of a small image on this machine."""
     chosen = choices.choose(task, settings)
-    shape = task.problem().shape
-    images, height, width = shape
+    problem = task.problem()
+    shape = problem.shape
+    _, height, width = shape
     chosen.prior.load(chosen.device)
     tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory)
-    evaluations = chosen.sampler.evaluations
+    each = chosen.sampler.evaluations
+    shapes = [level.shape for level in levels(problem, chosen.prior, chosen.hierarchy)]
     seconds = memory = None
-    work, probed = tiled.work(height, width), chosen.prior.work(PROBE_SIDE, PROBE_SIDE)
-    if evaluations is not None:
-        # Where the operations are known: attention grows with the square of the pixels, sides are extended.
-        share = work[0] / probed[0] if work and probed and probed[0] else tiled.pixels(height, width) / PROBE_SIDE**2
-        seconds = round(evaluations * images * share * _seconds_of_probe(chosen.prior, chosen.device), 2)
+    work = tiled.work(height, width)
+    if each is not None:
+        share = sum(shape[0] * _share(tiled, *shape[1:]) for shape in shapes)
+        seconds = round(each * share * _seconds_of_probe(chosen.prior, chosen.device), 2)
     if work is not None:
         memory = round(budget.needed(tiled, shape, chosen.device) / 2**20, 0)
     return Plan(
@@ -67,10 +70,17 @@ def plan(task: Task, settings: Settings) -> Plan:
         sampler=chosen.sampler.name,
         device=str(chosen.device),
         size=(width, height),
-        evaluations=evaluations,
+        evaluations=None if each is None else each * len(shapes),
         seconds=seconds,
         memory_mib=memory,
     )
+
+
+def _share(tiled: TiledPrior, height: int, width: int) -> float:
+    """How many times the work of the probe an image is."""
+    # Where the operations are known: attention grows with the square of the pixels, sides are extended.
+    work, probed = tiled.work(height, width), tiled.prior.work(PROBE_SIDE, PROBE_SIDE)
+    return work[0] / probed[0] if work and probed and probed[0] else tiled.pixels(height, width) / PROBE_SIDE**2
 
 
 def _seconds_of_probe(prior: Prior, device: torch.device) -> float:

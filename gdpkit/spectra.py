@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import dct
-from gdpkit.components.singular import SingularSystem
+from gdpkit.components.singular import Measured, SingularSystem
 
 Map = Callable[[Tensor], Tensor]
 
@@ -63,6 +63,44 @@ def tight(forward: Map, adjoint: Map, gram: float | Tensor) -> SingularSystem:
         render=_same,
         pixelwise=True,
     )
+
+
+def orthogonal(first: Measured, second: Measured, shape: Sequence[int]) -> bool:
+    """Whether two observations of images of this (B, 3, H, W) tell of different things: V1^T V2 = 0, by a trial."""
+    a, b = first.system, second.system
+    trial = torch.randn(1, *shape[1:], generator=torch.Generator().manual_seed(0)).to(first.observed)
+    told = b.synthesise((b.values.to(trial) > 0) * b.analyse(trial))
+    shared = (a.values.to(trial) > 0) * a.analyse(told)
+    return bool(shared.abs().max() <= 1e-4 * told.abs().max())
+
+
+def beside(measured: Sequence[Measured]) -> Measured:
+    """What observations that tell of different things (`orthogonal`) tell together, with unit noise.
+
+    Their coefficients lie one after the other, (B, 1, 1, N).
+    """
+    spread = [(m.observed, m.system.values.to(m.observed).expand_as(m.observed)) for m in measured]
+    shapes = [observed.shape for observed, _ in spread]
+
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([p.expand(shape).flatten(1) for p, shape in zip(parts, shapes, strict=True)], 1)[:, None, None]
+
+    def analyse(x: Tensor) -> Tensor:
+        return joined([m.system.analyse(x) for m in measured])
+
+    def synthesise(c: Tensor) -> Tensor:
+        image, first = None, 0
+        for m, (observed, values) in zip(measured, spread, strict=True):
+            last = first + observed[0].numel()
+            part = m.system.synthesise((values > 0) * c[..., first:last].reshape(observed.shape))
+            image, first = part if image is None else image + part, last
+        assert image is not None
+        return image
+
+    values = joined([values / m.sigma for m, (_, values) in zip(measured, spread, strict=True)])
+    alike = all(m.system.pixelwise for m in measured)
+    system = SingularSystem(values, analyse, synthesise, observe=_same, render=_same, pixelwise=alike)
+    return Measured(system, joined([m.observed / m.sigma for m in measured]), 1.0)
 
 
 def symmetric(kernel: Tensor) -> bool:

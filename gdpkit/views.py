@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import solvers
-from gdpkit.components import Observation, SingularSystem, Unknowns
+from gdpkit.components import Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
 
@@ -116,6 +116,11 @@ class View:
         if self._observed is None:
             self._observed = system.observe(self.image)
         return self._observed
+
+    def measured(self) -> Measured | None:
+        """What was observed, in the singular system of a linear D; None where there is none."""
+        system = self.spectral()
+        return None if system is None else Measured(system, self.observed(system), self.sigma)
 
     def _decompose(self) -> SingularSystem | None:
         if not self.degradation.linear:

@@ -141,6 +141,11 @@ def test_it_is_recognised_by_its_contents(tmp_path: Path, layout: str) -> None:
                                torch.tensor(0.0, dtype=torch.float64), atol=1e-9, rtol=0)  # fmt: skip
 
 
+@pytest.mark.parametrize(("told", "size"), [(256, 256), ([64, 48], 48), (None, None)])
+def test_the_size_of_the_training_is_told_by_the_configuration(tmp_path: Path, told: Any, size: int | None) -> None:
+    assert DiffusersPrior(file=write(tmp_path, "adm", sample_size=told)).training_size == size
+
+
 def test_what_was_not_told_is_said(tmp_path: Path) -> None:
     prior = load_prior(write(tmp_path, "adm"), device="cpu")
     assert any("5 classes" in note for note in prior.notes)
@@ -159,6 +164,7 @@ def test_what_was_not_told_is_said(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"_class_name": "UNet2DConditionModel"}, r"config\.json: is of a UNet2DConditionModel"),
+        ({"sample_size": "large"}, r"config\.json: sample_size='large' must be a number of pixels, or two"),
         ({"time_embedding_type": "fourier"}, r"config\.json: time_embedding_type='fourier' is not understood"),
         ({"down_block_types": ["SkipDownBlock2D", "DownBlock2D"]}, "down_block_types='SkipDownBlock2D'"),
         ({"block_out_channels": [8]}, "as many as block_out_channels"),

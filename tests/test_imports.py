@@ -52,6 +52,7 @@ LEVELS = {
             "budget",
             "restoration",
             "planning",
+            "hierarchy",
             "engine",
             "speed",
             "together",

@@ -36,6 +36,19 @@ def classes() -> Path:
     return DATA / "adm_c_classcond.safetensors"
 
 
+def test_the_size_of_the_training_is_told_by_flags_or_by_the_levels_of_a_public_network(bare: Path) -> None:
+    prior = AdmPrior(file=bare, num_head_channels=16)
+    assert prior.training_size is None
+    bare.with_name(bare.name + ".json").write_text(json.dumps({"image_size": 96}))
+    assert prior.training_size == 96
+    public = adm.AdmConfig(image_size=128, num_channels=32, num_res_blocks=1, num_heads=1)  # with the default levels
+    with torch.device("meta"):
+        shapes = {name: torch.empty(p.shape, device="cpu") for name, p in adm.build(public).state_dict().items()}
+    save_file(shapes, bare)
+    bare.with_name(bare.name + ".json").unlink()
+    assert AdmPrior(file=bare, num_heads=1).training_size == 128
+
+
 # -- precision --------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ _SETTINGS = (
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
     Declared("memory", float, None, Param("GB of memory that may be used; all that is free by default.", min=0.1)),
+    Declared("hierarchy", str, None, Param("auto, on or off: whether smaller sizes are restored first, as guides.")),
     Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),
 )
 
@@ -94,12 +95,13 @@ def _common() -> list[click.Option]:
     out = "The result's file; a folder with several inputs.  [default: <input>_<task> in the current folder]"
     loss = "A quality loss that guides besides: NAME[:key=value,...]. Repeatable."
     settings = {d.name: options.option(d) for d in _SETTINGS}
+    settings["hierarchy"].metavar = "auto|on|off"
     settings["preset"].metavar = "default|paper"
     return [
         click.Option(["out", "-o", "--output"], type=path, metavar="OUT", help=out),
         *(settings[name] for name in ("prior", "sampler", "steps", "fidelity", "distance")),
         click.Option(["losses", "--loss"], multiple=True, metavar="TEXT", help=loss),
-        *(settings[name] for name in ("seed", "device", "memory", "preset")),
+        *(settings[name] for name in ("seed", "device", "memory", "hierarchy", "preset")),
         click.Option(
             ["--compare"], type=path, metavar="FILE", help="Also write input and result side by side, as PNG."
         ),

@@ -50,6 +50,8 @@ class Problem:
     exact: whether the output promises some of its pixels bit for bit: a file that cannot keep them says so.
     unknowns_beside: whether large fitted unknowns are files of their own beside a saved output. False where they only
         served to make it; they stay in `Restoration.unknowns`.
+    guide: what a restoration of the same at a smaller size says (`gdpkit.hierarchy`); it guides as one more
+        observation, but nothing is reported of it.
     """
 
     observations: tuple[Observation, ...]
@@ -57,6 +59,7 @@ class Problem:
     source: Picture | None = None
     exact: bool = False
     unknowns_beside: bool = True
+    guide: Observation | None = None
 
     def __post_init__(self) -> None:
         if len({len(o.image) for o in self.observations}) > 1:

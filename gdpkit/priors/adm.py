@@ -188,6 +188,17 @@ class AdmPrior(Prior):
         return () if told else (ddpm.note_on_classes(config.num_classes, self.file.name),)
 
     @property
+    def training_size(self) -> int | None:
+        """The side of its images, where the flags say it or the public checkpoint of such levels tells it."""
+        from gdpkit.priors.adm_config import DEFAULT_CHANNEL_MULT
+        from gdpkit.priors.weights import describe_weights
+
+        config = self.outline().config
+        told = "image_size" in _flags_beside(self.file, describe_weights(self.file)[1])[1]
+        public = DEFAULT_CHANNEL_MULT.get(config.image_size) == config.channel_mult
+        return config.image_size if told or public else None
+
+    @property
     def sha256(self) -> str:
         """Of the file."""
         from gdpkit.priors.checkpoint import sha256

@@ -147,6 +147,12 @@ class DiffusersPrior(Prior):
         return tuple(told)
 
     @property
+    def training_size(self) -> int | None:
+        """The `sample_size` of its configuration, of two the smaller."""
+        size = read_folder(self.file).config.sample_size
+        return min(size) if isinstance(size, tuple) else size
+
+    @property
     def sha256(self) -> str:
         """Of the file of weights."""
         from gdpkit.priors.checkpoint import sha256

@@ -60,6 +60,11 @@ class EmbeddedPrior(Prior):
         return checkpoint.load_unet(self.file, "cpu").network.receptive_field
 
     @property
+    def training_size(self) -> int:
+        """Side of the crops it was trained on; as its receptive field is known, tiles do not depend on it."""
+        return 64
+
+    @property
     def sha256(self) -> str:
         """Of the file."""
         from gdpkit.priors import checkpoint

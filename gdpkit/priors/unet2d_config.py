@@ -21,7 +21,6 @@ DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
 ACTIVATIONS = ("silu", "swish", "mish", "gelu", "relu")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
-_WITHOUT_EFFECT = ("dropout", "sample_size")
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class UNet2DConfig:
     add_attention: bool = True
     class_embed_type: str | None = None
     num_class_embeds: int | None = None
+    sample_size: int | tuple[int, int] | None = None
+    """Sides of the images it was trained on; the network takes any."""
 
     def __post_init__(self) -> None:
         _one_of("time_embedding_type", self.time_embedding_type, ("positional",))
@@ -70,6 +71,9 @@ class UNet2DConfig:
                 _one_of(name, kind.removeprefix("UNetRes"), known)
         for name in ("downsample_type", "upsample_type"):
             _one_of(name, getattr(self, name), ("conv", "resnet"))
+        sides = self.sample_size if isinstance(self.sample_size, tuple) else (self.sample_size or 1,)
+        if not all(isinstance(side, int) and side > 0 for side in sides):
+            raise GdpkitError(f"sample_size={self.sample_size!r} must be a number of pixels, or two.")
         if not self.block_out_channels or self.layers_per_block < 1:
             raise GdpkitError("block_out_channels and layers_per_block must not be empty.")
         for width in self.block_out_channels:
