@@ -251,3 +251,14 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for unset in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
         assert known.cache_folder() == tmp_path / ".cache" / "gdpkit"
+
+
+def test_json_tells_of_a_file_that_is_refused_before_it_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = tmp_path / "net.pt"
+    refused.write_text("no checkpoint")
+    for prior in (str(refused), str(tmp_path / "missing.pt")):
+        assert main(["prior", "verify", prior, "--json"]) == 2
+        record = json.loads(capsys.readouterr().out)
+        assert record["ok"] is False and record["file"] == prior and prior in record["error"]

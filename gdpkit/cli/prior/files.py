@@ -126,8 +126,9 @@ def _info(prior: str, as_json: bool) -> None:
 def _verify(prior: str, sha256: str | None, as_json: bool) -> None:
     from gdpkit.priors import checkpoint, inspection, recognise
 
-    file, built = _wanted(prior)
+    file: Path | str = prior  # until it is known which file that is: a refused one has a record as well
     try:
+        file, built = _wanted(prior)
         checked = inspection.verify(file, sha256, built)
     except GdpkitError as error:
         if as_json:
