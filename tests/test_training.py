@@ -182,7 +182,7 @@ def test_another_recipe_or_a_foreign_file_is_no_checkpoint(photos: Path, tmp_pat
     with pytest.raises(GdpkitError, match=r"made by another recipe: grey is 0\.5, was 0\.05\.\n.*--no-resume"):
         trainer(photos, 4, grey=0.5).resume(file)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(GdpkitError, match=r"last\.pt is no checkpoint of this training"):
+    with pytest.raises(GdpkitError, match=r"of this training, or is cut short; --no-resume starts anew"):
         trainer(photos, 4).resume(file)
 
 

@@ -203,9 +203,8 @@ class Trainer:
                 self.step, self.seconds = int(state["step"]), float(state["spent"])
                 self._continue(state)
         except Exception as error:  # a foreign file can break the unpickler, and the rest, in any way it likes
-            reason = " ".join(str(error).split())[:120]
             raise GdpkitError(
-                f"{file} is no checkpoint of this training ({reason}); --no-resume starts anew and replaces it"
+                f"{file} is no checkpoint of this training, or is cut short; --no-resume starts anew and replaces it"
             ) from error
         if other:
             raise GdpkitError(
