@@ -46,9 +46,9 @@ def metric(spec: str | Metric) -> Metric:
     given = {key.replace("-", "_") for key in values}
     missing = [d for d in params.declared(cls) if d.required and d.name not in given]
     if missing:
-        told = "; ".join(f"{d.name}=FILE: {d.about.help}" for d in missing)
+        told = "; ".join(f"{d.name}=FILE: {d.about.help.rstrip('.')}" for d in missing)
         example = f"{name}:" + ",".join(f"{d.name}=FILE" for d in missing)
-        raise GdpkitError(f"{name} needs what does not come with gdpkit, as in --metric {example}. {told}")
+        raise GdpkitError(f"{name} needs what does not come with gdpkit, as in --metric {example}. {told}.")
     built = params.build(cls, values)
     for d in params.declared(cls):
         file = getattr(built, d.name)
