@@ -70,6 +70,23 @@ def sharpest(objective: Objective) -> float:
     return max(value, 1e-30)
 
 
+def axis_of_colour(objective: Objective) -> Tensor | None:
+    """The one direction (3,) of RGB, of unit length, in which the observations tell of colour, with white noise.
+
+    That of grey pictures is their weights. None where more than one is seen, or not all that is seen equally well.
+    """
+    if not objective.supports("spectral"):
+        return None
+    s = objective.spectral().system.values
+    if s.max() > (1 + 1e-4) * s[s > 0].min():
+        return None
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(objective.shape[1:], generator=generator).to(objective.device).expand(objective.shape)
+    slopes = objective.gradient(x).double().transpose(0, 1).flatten(1)
+    powers, axes = torch.linalg.eigh(slopes @ slopes.mT)
+    return axes[:, -1].float() if powers[-2] <= 1e-6 * powers[-1] else None
+
+
 def known(objective: Objective, sigma: float) -> Tensor:
     """What the observations know better than sigma, on grey."""
     return informed(objective, torch.full(objective.shape, 0.5, device=objective.device), sigma)

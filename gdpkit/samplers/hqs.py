@@ -29,8 +29,10 @@ class Hqs(Sampler):
     fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023): the
     result becomes a sample.
 
-    Where all components are known equally well, as in a noisy photograph, one level remains, and the result is the mean
-    of the eight forms.
+    Where noise ends the levels, the last one is repeated, up to eight times, and the result is the mean of the forms:
+    there each step removes the noise anew. A photograph that is only noisy is all one level. A grey observation's noise
+    is alike in the three channels, which a prior that learned of white noise takes for the picture; so the colours that
+    the observation does not tell get as much noise before each step.
     """
 
     name = "hqs"
@@ -61,26 +63,41 @@ class Hqs(Sampler):
         best, worst = guidance.known_noise(objective)
         end = self.end * max(1.0, best / self.end) ** self.fidelity
         start = max(end, min(self.start, worst))
-        one_level = start <= end
+        one_level, noisy = start <= end, best > self.end
         total = min(self.steps, FORMS) if one_level else self.steps
+        repeated = min(round(FORMS * self.fidelity), total // 2) if noisy else 0
+        falling = 0 if one_level else total - repeated
+        seen = guidance.axis_of_colour(objective) if noisy else None
         # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
         mean = torch.zeros_like(x)
         for k in range(total):
-            sigma = start * (end / start) ** (k / max(1, total - 1))
-            if self.fidelity < 1:
-                x = x + (1 - self.fidelity) * sigma * noise.normal(objective.shape, objective.device)
+            sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
+            x = x + self._put_back(objective, noise, sigma, min(sigma, best), seen)
             with torch.no_grad():
                 clean = _turned_back(prior.denoise(_turned(x, k), sigma).clean, k)
             objective.fit(clean)
-            if one_level:
-                mean = mean + (clean - mean) / (k + 1)
-                clean = mean
+            if k >= falling:
+                mean = mean + (clean - mean) / (k - falling + 1)
+                clean = mean if one_level else clean
             if k + 1 == total:
-                x = guidance.faithful(objective, clean, self.end)
+                x = guidance.faithful(objective, mean if k >= falling else clean, self.end)
             else:
                 x = guidance.informed(objective, clean, sigma)
             yield Step(k + 1, total, x.clamp(0, 1))
+
+    def _put_back(
+        self, objective: Objective, noise: Noise, sigma: float, known: float, seen: Tensor | None
+    ) -> Tensor | float:
+        """The noise that x lacks: 1 - fidelity of the level's, and in the colours not seen that of the observation."""
+        if self.fidelity == 1 and seen is None:
+            return 0.0
+        drawn = noise.normal(objective.shape, objective.device)
+        put = (1 - self.fidelity) * sigma * drawn
+        if seen is not None:
+            along = seen.view(1, 3, 1, 1)
+            put = put + self.fidelity * known * (drawn - along * (along * drawn).sum(1, keepdim=True))
+        return put
 
 
 def _turned(x: Tensor, k: int) -> Tensor:

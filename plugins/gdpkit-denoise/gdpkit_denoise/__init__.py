@@ -125,12 +125,12 @@ class Denoise(PhotoTask):
         if self.jpeg is not None:
             return self._of_jpeg(picture)
         if self.sigma is not None:
-            return self._problem(picture, GaussianNoise(sigma=self.sigma))
+            return self.problem_of(picture, GaussianNoise(sigma=self.sigma))
         from gdpkit import estimate
 
         sigma = min(255.0, estimate.noise_sigma(picture.pixels))
         note = f"noise of sigma {sigma:.1f} was found; --sigma sets another"
-        return self._problem(_noted(picture, note), GaussianNoise(sigma=sigma))
+        return self.problem_of(_noted(picture, note), GaussianNoise(sigma=sigma))
 
     def _of_photons(self, picture: Picture) -> Problem:
         from gdpkit import estimate
@@ -145,7 +145,7 @@ class Denoise(PhotoTask):
             )
         stabilised = functional.stabilised(picture.pixels, gain, read)
         model = Stabilised(sigma=min(255.0, functional.stabilised_sigma(gain, read)), gain=gain, read=read)
-        return replace(self._problem(replace(picture, pixels=stabilised), model), source=picture)
+        return replace(self.problem_of(replace(picture, pixels=stabilised), model), source=picture)
 
     def _of_jpeg(self, picture: Picture) -> Problem:
         from gdpkit import jpeg
@@ -169,17 +169,7 @@ class Denoise(PhotoTask):
             note = f"JPEG of quality {self.jpeg} and {model.chroma} chroma"
             if least > ALIKE:
                 note += f", which it does not look like (compressing it again changes it by {least:.1f} levels)"
-        return self._problem(_noted(picture, note), model)
-
-    def _problem(self, picture: Picture, model: Degradation) -> Problem:
-        """What a known degradation gave; a grey photograph's noise is made white in colour, as priors know it."""
-        if isinstance(model, GaussianNoise) and picture.grey and model.sigma >= 1:
-            from gdpkit_denoise import functional
-
-            coloured = functional.coloured(picture.pixels, model.sigma)
-            model = replace(model, sigma=min(255.0, 3**0.5 * model.sigma))
-            return replace(self.problem_of(replace(picture, pixels=coloured), model), source=picture)
-        return self.problem_of(picture, model)
+        return self.problem_of(_noted(picture, note), model)
 
     def finish(self, result: Result) -> Tensor:
         """Back from stabilised levels; else without what clipping the noise did to the darkest and brightest."""
@@ -196,8 +186,7 @@ class Denoise(PhotoTask):
         elif isinstance(model, GaussianNoise):
             from gdpkit import estimate
 
-            sigma = model.sigma / 3**0.5 if grey and model.sigma > 1 else model.sigma
-            result = replace(result, image=estimate.unclipped(result.image, sigma))
+            result = replace(result, image=estimate.unclipped(result.image, model.sigma))
         return super().finish(result)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gdpkit import GdpkitError
 from gdpkit.images.metadata import ORIENTATION, upright
-from gdpkit.noise import SeededNoise, digest
 
 SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
@@ -46,16 +45,6 @@ def coding(path: Path) -> Coding | None:
 def as_stored(image: Tensor, orientation: int) -> Tensor:
     """The inverse of turning a picture upright."""
     return upright(image, {6: 8, 8: 6}.get(orientation, orientation))
-
-
-def coloured(grey: Tensor, sigma: float) -> Tensor:
-    """A grey image with white noise, (B, 1, H, W), as a colour image with white noise sqrt(3) times as strong.
-
-    Repeated in three channels the noise would be alike in all, which no prior has seen, and all on one of three axes of
-    colour: what it lacks on the others is added, zero on average over the channels. Values may leave [0, 1].
-    """
-    noise = SeededNoise(0, [digest(image) for image in grey]).normal((len(grey), 3, *grey.shape[2:]), grey.device)
-    return grey + 3**0.5 * sigma / 255 * (noise - noise.mean(dim=1, keepdim=True))
 
 
 def misfit(seen: Tensor, again: Tensor) -> float:

@@ -58,6 +58,19 @@ def test_the_result_is_nearer_to_the_truth_than_what_was_seen() -> None:
     assert error(found, truth()) < 0.5 * error(seen.repeat(2, 0).repeat(2, 1), truth())
 
 
+@pytest.mark.parametrize(
+    "stages", [("noise:sigma=20",), ("mask:missing=0.1", "noise:sigma=20"), ("gray", "noise:sigma=20")]
+)
+def test_the_noise_of_a_grey_picture_is_removed(stages: tuple[str, ...]) -> None:
+    """It is alike in the three channels, which a prior of colour photographs takes for the picture."""
+    grey = truth().mean(axis=2, keepdims=True)
+    seen = images.to_array(degrade(grey, ["noise:sigma=20"]).pixels)
+    found = undo(seen, *stages, prior=None, steps=20).image
+    assert (found.ndim == 3) == ("gray" in stages)
+    found = found.mean(axis=2) if found.ndim == 3 else found
+    assert error(found, grey[..., 0]) < 0.3 * error(np.squeeze(seen), grey[..., 0])
+
+
 def test_a_single_stage_from_python_may_be_a_text() -> None:
     assert np.array_equal(
         restore("restore", image=truth(), stages="downsample:scale=2", prior="tv", steps=3, device="cpu").image,
