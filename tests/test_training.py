@@ -103,6 +103,7 @@ def test_a_training_in_two_parts_is_the_training_in_one(photos: Path, recipe: Pa
     assert train(photos, recipe, parts, "--steps", "6", "--checkpoints", str(folder)) == 0
     one, other = load_file(whole), load_file(parts)
     assert all(torch.equal(one[key], other[key]) for key in one)
+    assert whole.read_bytes() == parts.read_bytes()
     assert [row.step for row in history.read(folder / "history.csv", 6)] == [2, 6]
 
 

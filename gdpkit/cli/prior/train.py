@@ -182,7 +182,9 @@ def _finish(session: Session, output: Path, overwrite: bool, about: dict[str, st
     spent = report.duration(trainer.seconds)
     about["recipe"] = json.dumps(asdict(trainer.recipe))
     about["steps"] = str(trainer.step)
-    about["trained_with"] = f"torch {torch.__version__}, {trainer.device.type}, {spent}"
+    # Where the steps were given, the time says nothing of the network, and the same training is to be the same file.
+    took = "" if trainer.recipe.steps else f", {spent}"
+    about["trained_with"] = f"torch {torch.__version__}, {trainer.device.type}{took}"
     about["trained_on"] = f"{len(photos.training)} photographs"
     if session.rows:
         about["validation"] = f"PSNR {session.rows[-1].psnr} at sigma 15 / 25 / 50, {len(photos.validation)} set aside"
