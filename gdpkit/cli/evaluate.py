@@ -152,13 +152,19 @@ def _compared(
     comparisons = _comparisons(outputs, reference, input, exposures)
 
     def on_error(comparison: Comparison, error: Exception) -> str:
-        report.failure(error, debug=bool(click.get_current_context().obj), about=f"{comparison.output.name}: ")
+        about = "" if str(comparison.output) in str(error) else f"{comparison.output.name}: "
+        report.failure(error, debug=bool(click.get_current_context().obj), about=about)
         return report.explain(error)[0]
 
     # A component may print; standard output belongs to results.
     with redirect_stdout(sys.stderr):
         if len(comparisons) == 1:
-            return measuring.evaluate(metrics, comparisons, degradation)
+            try:
+                return measuring.evaluate(metrics, comparisons, degradation)
+            except ImageError as error:
+                if str(comparisons[0].output) in str(error):
+                    raise
+                raise ImageError(f"{comparisons[0].output}: {error}") from error
         with report.counting("eval", "picture") as show:
             return measuring.evaluate(metrics, comparisons, degradation, show, on_error)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gdpkit import options, report
+from gdpkit import options, registry, report
 from gdpkit.cli.base import Command
 from gdpkit.errors import GdpkitError
 from gdpkit.meter import meter
@@ -117,6 +117,8 @@ def _origin(start: str) -> tuple[UNet, dict[str, str]]:
     """The network to begin from, and what the result's metadata says about it."""
     from gdpkit.priors import checkpoint, known
 
+    if start != "embedded" and start in registry.load().names("priors") and not Path(start).exists():
+        raise GdpkitError(f"--from {start}: it has no weights of its own; name a prior's file, or embedded")
     file = known.checkpoint_file(start)
     if not checkpoint.is_ours(file):
         raise GdpkitError(
