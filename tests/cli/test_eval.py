@@ -207,6 +207,13 @@ def test_one_picture_that_cannot_be_measured_is_one_error(evaluate: Cli) -> None
     assert "there is no such file" in evaluate("outputs/a_brighten.png", "--reference", "truths/none.png").error
 
 
+def test_what_no_metric_looks_at_is_noted(evaluate: Cli) -> None:
+    both = ("outputs", "--reference", "truths", "--input", "truths")
+    result = evaluate(*both, "-d", "dim")
+    assert result.status == 0 and "Note: no metric here is about --input or -d; " in result.err
+    assert "Note" not in evaluate(*both, "-d", "dim", "-m", "psnr", "-m", "consistency").err
+
+
 @pytest.mark.parametrize(
     ("metric", "complaint"),
     [
