@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Degradation, Shape, Unknowns
-from gdpkit.errors import GdpkitError
+from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -54,12 +54,15 @@ class BlindBlur(Degradation):
         return convolution.transposed(observed, kernel, self.boundary)
 
     def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
-        """`kernel`, (B, size, size), from the grey value of the observation."""
+        """`kernel`, (B, size, size), from the grey value of the observation; a flat one is an `ImageError`."""
         import torch
 
         from gdpkit import blind
 
-        return {"kernel": torch.stack([blind.coarse_to_fine(image.mean(0), self.size) for image in observed])}
+        grey = observed.mean(1)
+        if bool((grey.amax((1, 2)) == grey.amin((1, 2))).any()):
+            raise ImageError("the photograph is of one grey all over: it has no edge that tells how it was blurred")
+        return {"kernel": torch.stack([blind.coarse_to_fine(image, self.size) for image in grey])}
 
     def constrain(self, *, kernel: Tensor) -> Unknowns:  # type: ignore[override]
         """Not negative, and summing to one."""

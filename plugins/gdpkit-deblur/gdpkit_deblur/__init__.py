@@ -61,6 +61,8 @@ class Deblur(PhotoTask):
         if self.blind == (self.kernel is not None):
             given = "both were given" if self.blind else "none was given"
             raise GdpkitError(f"deblur needs either --kernel, e.g. gaussian:9,2, or --blind: {given}")
+        if not self.blind and self.size != Deblur.size:
+            raise GdpkitError("deblur: --size is about --blind; a kernel that is given has its own size")
         try:
             self.degradation()
         except GdpkitError as error:
