@@ -62,7 +62,7 @@ class BlindBlur(Degradation):
         grey = observed.mean(1)
         if bool((grey.amax((1, 2)) == grey.amin((1, 2))).any()):
             raise ImageError("the photograph is of one grey all over: it has no edge that tells how it was blurred")
-        return {"kernel": torch.stack([blind.coarse_to_fine(image, self.size) for image in grey])}
+        return {"kernel": torch.stack([blind.guess(image, self.size) for image in grey])}
 
     def constrain(self, *, kernel: Tensor) -> Unknowns:  # type: ignore[override]
         """Not negative, and summing to one."""
@@ -71,7 +71,7 @@ class BlindBlur(Degradation):
         return {"kernel": blind.on_simplex(kernel.flatten(1)).view_as(kernel)}
 
     def fit(self, image: Tensor, observed: Tensor, unknowns: Unknowns) -> Unknowns:
-        """The kernel between the present one and what the edges of this image tell, (B, size, size)."""
+        """The kernel between the present one and what the edges of this image tell, (B, size, size); on the CPU."""
         import torch
 
         from gdpkit import blind
@@ -79,8 +79,9 @@ class BlindBlur(Degradation):
         if self.boundary == "valid":
             edge = self.size // 2
             image = image[..., edge:-edge, edge:-edge]
-        grey = zip(image.mean(1), observed.mean(1), unknowns["kernel"], strict=True)
-        return {"kernel": torch.stack([blind.refined(sharp, seen, kernel) for sharp, seen, kernel in grey])}
+        grey = zip(image.mean(1).cpu(), observed.mean(1).cpu(), unknowns["kernel"].cpu(), strict=True)
+        refined = torch.stack([blind.refined(sharp, seen, kernel) for sharp, seen, kernel in grey])
+        return {"kernel": refined.to(image.device)}
 
     def clean_shape(self, observed_shape: Shape) -> Shape:
         """The same, or larger by size - 1 where the boundary is "valid"."""
