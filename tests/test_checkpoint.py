@@ -42,7 +42,7 @@ def test_a_file_says_what_it_is_and_holds_half_precision(file: Path) -> None:
 
 def test_the_same_network_is_the_same_file(file: Path, tmp_path: Path) -> None:
     network = checkpoint.load_unet(file, "cpu").network
-    about = {key: "x" for key in "abcdefgh"}
+    about = dict.fromkeys("abcdefgh", "x")
     for i, written in enumerate((about, about, dict(reversed(about.items())))):
         checkpoint.save_unet(tmp_path / f"{i}", network, {**written, "licence": "frei für alle"})
     assert len({(tmp_path / f"{i}").read_bytes() for i in range(3)}) == 1

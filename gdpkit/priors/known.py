@@ -99,7 +99,7 @@ def checkpoint_file(wanted: str, names: Iterable[str] = ("embedded",)) -> Path:
 
 
 def _like(missing: Path) -> str:
-    """A sentence with the checkpoint that a missing one may mean: beside it, in the cache, or public; "" without one."""
+    """A sentence with the checkpoint that a missing one may mean, beside it, in the cache or public; "" without."""
     around = missing.parent.glob("*") if missing.parent.is_dir() else ()
     files = [f.name for f in (*around, *cached().values()) if f.suffix in _SUFFIXES or f.is_dir()]
     known = [*files, *(entry.file for entry in public().values())]

@@ -156,7 +156,8 @@ def test_what_the_user_can_mend_is_told(parameters: dict[str, Any], reason: str)
 
 def test_a_sharp_photograph_is_told_from_a_blurred_one() -> None:
     photograph = torch.from_numpy(data.astronaut()[:128, 150:278]).permute(2, 0, 1)[None] / 255
-    for seen, doubtful in ((photograph, True), (convolution.convolve(photograph, kernels.gaussian(1.5, 9), "reflect"), False)):
+    soft = convolution.convolve(photograph, kernels.gaussian(1.5, 9), "reflect")
+    for seen, doubtful in ((photograph, True), (soft, False)):
         notes = sharpen((255 * images.to_array(seen)).round().astype("uint8"), blind=True, size=9, steps=1).notes
         assert any("hardly better than no blur" in note for note in notes) is doubtful
 
