@@ -6,6 +6,7 @@ Images are (H, W) and one image is treated at a time; kernels are (size, size), 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,7 +21,30 @@ STEP = 0.5**0.5  # from one scale to the next coarser one
 EDGES, EDGES_LAST, EDGES_FALL = 4e-3, 1e-4, 0.9  # price of an edge, of the L0 prior
 RIDGE = 2e-3
 PULL = 1e-2  # of the present kernel on the next one, beside edges of energy one
+DOUBT = 0.15  # of Whittle's likelihood: sharp photographs stay below, blurs that are found lie above
 FADING = 0.05  # kernel values below this share of the largest are noise
+
+
+def guess(observed: Tensor, size: int) -> Tensor:
+    """`coarse_to_fine`, on the device of the image; computed on the CPU, and once for one image: a run asks thrice."""
+    grey = observed.detach().to("cpu", torch.float32).contiguous()
+    return _guess(grey.numpy().tobytes(), (grey.shape[0], grey.shape[1]), size).to(observed)
+
+
+@lru_cache(maxsize=2)
+def _guess(values: bytes, shape: tuple[int, int], size: int) -> Tensor:
+    return coarse_to_fine(torch.frombuffer(bytearray(values), dtype=torch.float32).view(shape), size)
+
+
+def is_doubtful(observed: Tensor, kernel: Tensor) -> bool:
+    """Whether a kernel explains the spectrum of a grey image hardly better than no blur does.
+
+    So it is where the photograph is sharp, and often where its blur was not found.
+    """
+    point = torch.zeros_like(kernel)
+    point[len(kernel) // 2, len(kernel) // 2] = 1
+    spectrum = Spectrum.of(observed[_window(observed)])
+    return spectrum.misfit(point) - spectrum.misfit(kernel) < DOUBT
 
 
 def coarse_to_fine(observed: Tensor, size: int) -> Tensor:

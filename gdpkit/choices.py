@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,8 +67,15 @@ def task(name: str | Task, parameters: Mapping[str, Any]) -> Task:
         if parameters:
             raise GdpkitError(f"a Task takes no further parameters here, but {', '.join(parameters)} was given")
         return name
-    built: Task = params.build(registry.load().get("tasks", name), parameters)
-    return built
+    cls: type[Task] = registry.load().get("tasks", name)
+    own = [d.name for d in params.declared(cls)]
+    settings = [f.name for f in fields(Settings)]
+    for key in parameters:
+        # In Python both are arguments of one call: what is misspelt may be an option of the run.
+        meant = get_close_matches(key, [*own, *settings], 1)
+        if meant and meant[0] not in own:
+            raise UnknownNameError(f"{name} has no parameter {key!r}. Did you mean {meant[0]!r}?")
+    return params.build(cls, parameters)
 
 
 def choose(task: Task, settings: Settings) -> Chosen:

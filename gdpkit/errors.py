@@ -30,7 +30,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     import difflib
 
     names = sorted(set(known))
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, names, n=len(names) or 1, cutoff=0.6)
     if near:
-        return f" Did you mean {near[0]!r}?"
+        # Two letters that changed places are the likelier slip than one that is another: hrd is hdr, not red.
+        best = next((name for name in near if sorted(name) == sorted(word)), near[0])
+        return f" Did you mean {best!r}?"
     return f" Known: {', '.join(names)}." if names else ""

@@ -156,9 +156,13 @@ def convert(text: Any, kind: Any, where: str) -> Any:
             return int(text)
         if kind is float:
             return float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, KeyError, ZeroDivisionError, OverflowError):
+    except ZeroDivisionError:
+        raise GdpkitError(f"{where} must be a number, and {text!r} divides by zero") from None
+    except (ValueError, KeyError, OverflowError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise GdpkitError(f"{where} must be {wanted}, not {text!r}") from None
+    if kind is Path and not text:
+        raise GdpkitError(f"{where}: the name of the file is empty")  # Path("") would be this folder
     return Path(text) if kind is Path else text
 
 

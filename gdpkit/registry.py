@@ -149,8 +149,10 @@ def load() -> Registry:
     return registry
 
 
-def chain(stages: Sequence[str | Degradation]) -> Degradation:
+def chain(stages: str | Degradation | Sequence[str | Degradation]) -> Degradation:
     """One degradation of stages in the order light meets them, each a `Degradation` or "name:key=value"."""
+    if isinstance(stages, str | Degradation):
+        stages = (stages,)
     if not stages:
         raise GdpkitError("a chain needs at least one stage, e.g. downsample:scale=4")
     built = [_stage(s) if isinstance(s, str) else s for s in stages]

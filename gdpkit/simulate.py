@@ -19,13 +19,18 @@ from gdpkit.noise import SeededNoise, digest
 
 
 def degrade(
-    image: str | Path | npt.NDArray[Any] | Tensor | Picture, stages: Sequence[str | Degradation], *, seed: int = 0
+    image: str | Path | npt.NDArray[Any] | Tensor | Picture,
+    stages: str | Degradation | Sequence[str | Degradation],
+    *,
+    seed: int = 0,
 ) -> Picture:
     """Put a clean picture through stages, with their noise, and round it to the depth of the picture.
 
     A stage's unknowns are given like its parameters, as in "tutorial-haze:airlight=0.9"; one that is not given has
     the value the degradation would first guess. Noise depends on the seed and the picture.
     """
+    if isinstance(stages, str | Degradation):
+        stages = (stages,)
     if not stages:
         raise GdpkitError("nothing to do: give at least one stage, e.g. downsample:scale=4")
     picture = images.open_picture(image)

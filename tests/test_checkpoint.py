@@ -40,6 +40,16 @@ def test_a_file_says_what_it_is_and_holds_half_precision(file: Path) -> None:
     assert checkpoint.is_ours(file)
 
 
+def test_the_same_network_is_the_same_file(file: Path, tmp_path: Path) -> None:
+    network = checkpoint.load_unet(file, "cpu").network
+    about = dict.fromkeys("abcdefgh", "x")
+    for i, written in enumerate((about, about, dict(reversed(about.items())))):
+        checkpoint.save_unet(tmp_path / f"{i}", network, {**written, "licence": "frei für alle"})
+    assert len({(tmp_path / f"{i}").read_bytes() for i in range(3)}) == 1
+    assert checkpoint.load_unet(tmp_path / "0", "cpu").metadata["licence"] == "frei für alle"
+    assert checkpoint.is_intact(tmp_path / "0")
+
+
 def test_a_file_that_changes_is_read_again(file: Path, tmp_path: Path) -> None:
     path = tmp_path / "prior.safetensors"
     path.write_bytes(file.read_bytes())

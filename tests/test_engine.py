@@ -213,6 +213,7 @@ def test_settings_reach_the_sampler_without_changing_its_other_parameters() -> N
         ({"losses": ["tvv"]}, UnknownNameError, "unknown loss 'tvv'. Did you mean 'tv'?"),
         ({"distance": "mes"}, UnknownNameError, "unknown distance 'mes'. Did you mean 'mse'?"),
         ({"preset": "papers"}, UnknownNameError, "undo has no preset 'papers'. Did you mean 'paper'?"),
+        ({"step": 3}, UnknownNameError, "undo has no parameter 'step'. Did you mean 'steps'?"),
         ({"stage": ("gray",)}, UnknownNameError, "undo has no parameter 'stage'. Did you mean 'stages'?"),
         ({"stages": ("grey",)}, UnknownNameError, "unknown degradation 'grey'. Did you mean 'gray'?"),
         ({"steps": 0}, GdpkitError, "steps must be a whole number of at least 1, not 0"),

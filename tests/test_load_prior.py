@@ -34,5 +34,11 @@ def test_a_prior_is_read_and_checked_at_once(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(GdpkitError, match=r"text\.safetensors"):
         load_prior(tmp_path / "text.safetensors")
+    with pytest.raises(UnknownNameError, match=r"texts\.safetensors: there is no .* Did you mean 'text.safetensors'\?"):
+        load_prior(tmp_path / "texts.safetensors")
+    with pytest.raises(UnknownNameError, match=r"models/ddpm: there is no such file or folder\.$"):
+        load_prior("models/ddpm")
+    with pytest.raises(UnknownNameError, match=r"missing\.pt: there is no such file or folder\.$"):
+        load_prior("missing.pt")
     with pytest.raises(UnknownNameError, match="neither a prior nor a checkpoint's file"):
-        load_prior(tmp_path / "missing.safetensors")
+        load_prior("missing")

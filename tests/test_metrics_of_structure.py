@@ -44,8 +44,12 @@ def test_ms_ssim_at_one_scale_is_ssim() -> None:
 
 
 def test_ms_ssim_says_what_size_its_scales_need() -> None:
-    with pytest.raises(GdpkitError, match=r"ms-ssim: 170x160 .* too small; 161x161"):
+    with pytest.raises(GdpkitError, match=r"ms-ssim: 170x160 .* too small; 161x161 .* scales: ms-ssim:scales=4$"):
         MultiScaleSSIM()(*pair(160, 170))
+    with pytest.raises(GdpkitError, match=r"21x21 pixels are needed, or fewer scales: ms-ssim:scales=1$"):
+        MultiScaleSSIM(scales=2)(*pair(20, 20))
+    with pytest.raises(GdpkitError, match=r"161x161 pixels are needed$"):
+        MultiScaleSSIM()(*pair(10, 20))
     assert MultiScaleSSIM(scales=4)(*pair(160, 170)).shape == (1,)
 
 

@@ -25,6 +25,21 @@ def test_every_weight_has_one_optimizer() -> None:
     assert [type(optimizer) for optimizer in made] == [torch.optim.AdamW, Muon]
 
 
+def test_a_step_asks_its_closure_for_gradients_and_returns_the_loss() -> None:
+    weight = torch.nn.Parameter(torch.ones(16, 16, 3, 3))
+    optimizer = Muon([weight], lr=1e-2)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    first = optimizer.step(closure)
+    assert first.item() == pytest.approx(weight.numel())
+    assert closure().item() < first.item()
+
+
 def test_a_step_has_the_size_that_the_rate_says() -> None:
     weight = torch.nn.Parameter(torch.zeros(24, 16, 3, 3))
     weight.grad = 1e-6 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))

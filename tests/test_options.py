@@ -83,7 +83,7 @@ def test_values(args: tuple[str, ...], expected: dict[str, Any]) -> None:
         (("--scale", "1" * 400), "--scale must be at most 8, not 1"),
         (("--sigma", "-1"), "--sigma must be at least 0, not -1.0"),
         (("--sigma", "nan"), "--sigma must be a finite number, not nan"),
-        (("--sigma", "1/0"), "--sigma must be a number, not '1/0'"),
+        (("--sigma", "1/0"), "--sigma must be a number, and '1/0' divides by zero"),
         (("--kernel", "lanczos"), "--kernel must be one of average, bicubic, not 'lanczos'"),
         (("--mode", "medium"), "--mode must be one of fast, slow, not 'medium'"),
         (("--times", "1", "photo.jpg"), "--times must be a number, not 'photo.jpg'"),

@@ -93,7 +93,8 @@ def test_convert(text: Any, kind: Any, value: Any) -> None:
         ("four", int, "x must be a whole number, not 'four'"),
         ("4.5", int, "x must be a whole number, not '4.5'"),
         ("", float, "x must be a number, not ''"),
-        ("1/0", float, "x must be a number, not '1/0'"),
+        ("1/0", float, "x must be a number, and '1/0' divides by zero"),
+        ("", Path, "x: the name of the file is empty"),
         ("maybe", bool, "x must be true or false, not 'maybe'"),
         ("quick", Literal["fast", "slow"], "x must be one of fast, slow, not 'quick'"),
         ("1 2 3", tuple[int, int], "x takes 2 values, not 3"),
@@ -144,6 +145,11 @@ def test_limits_hold_for_the_constructor_and_include_their_ends() -> None:
 def test_an_unknown_parameter_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"^lamp has no parameter 'colur'\. Did you mean 'colour'\?$"):
         params.build(Lamp, {"colur": "warm"})
+
+
+def test_letters_that_changed_places_are_put_right_first() -> None:
+    assert did_you_mean("hrd", ["red", "hdr", "hqs"]) == " Did you mean 'hdr'?"
+    assert did_you_mean("rad", ["red", "hdr", "hqs"]) == " Did you mean 'red'?"
 
 
 def test_did_you_mean_lists_what_is_known_where_nothing_is_near() -> None:

@@ -49,7 +49,8 @@ def test_further_training_takes_smaller_steps() -> None:
         ("crop = 1024", "short_side must be at least crop"),
         ("sigma_least = 90.0", "sigma_least must be less"),
         ("minutes = 0", "minutes or steps"),
-        ("[table]\nbatch = 8", "table must be a number"),
+        ("[table]\nbatch = 8", "no parameter 'table'"),
+        ("widht = [8]", "no parameter 'widht'. Did you mean 'widths'"),
         ("batch 8", "is not TOML"),
     ],
 )

@@ -69,6 +69,13 @@ def test_a_chain_is_built_of_texts_and_degradations() -> None:
     assert chain([Gray()]) == Gray()
 
 
+def test_one_stage_needs_no_list() -> None:
+    clean = picture(1, 3, 16, 16)
+    assert chain("gray") == chain(Gray()) == chain(["gray"])
+    assert torch.equal(degrade(clean, "gray").pixels, degrade(clean, ["gray"]).pixels)
+    assert torch.equal(degrade(clean, Gray()).pixels, degrade(clean, ["gray"]).pixels)
+
+
 def test_stages_are_applied_in_order() -> None:
     clean = picture(1, 3, 12, 16)
     found = degrade(clean, ["downsample:scale=2", Gray()])

@@ -103,6 +103,7 @@ def test_a_training_in_two_parts_is_the_training_in_one(photos: Path, recipe: Pa
     assert train(photos, recipe, parts, "--steps", "6", "--checkpoints", str(folder)) == 0
     one, other = load_file(whole), load_file(parts)
     assert all(torch.equal(one[key], other[key]) for key in one)
+    assert whole.read_bytes() == parts.read_bytes()
     assert [row.step for row in history.read(folder / "history.csv", 6)] == [2, 6]
 
 
@@ -252,8 +253,9 @@ def test_training_further_begins_where_the_prior_is(photos: Path, recipe: Path, 
         (["--minutes", "1", "--steps", "1"], "--minutes and --steps"),
         (["--minutes", "0"], "minutes or steps must be more than 0"),
         (["--from", "embeded"], "Did you mean 'embedded'"),
+        (["--from", "tv"], "--from tv: it has no weights of its own; name a prior's file, or embedded"),
         (["--from", str(Path(__file__).parent / "data/conformance/adm_a.safetensors")], "only priors that gdpkit"),
-        (["--checkpoints", "FILE"], "--checkpoints"),
+        (["--checkpoints", "FILE"], "tiny.toml: it is a file, not a folder"),
         (["--device", "cup"], "--device must be"),
     ],
 )

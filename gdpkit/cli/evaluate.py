@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
@@ -148,19 +148,33 @@ def _compared(
     metrics = _metrics(specs or ("psnr", "ssim"))
     given = {"truth": reference, "input": input, "exposures": exposures}
     measuring.check(metrics, {kind for kind, value in given.items() if value}, bool(stages))
+    unused = [measuring.OPTIONS[kind] for kind, value in given.items() if value and not _uses(metrics, kind)]
+    unused += ["-d"] if stages and not any(one.degraded for one in metrics.values()) else []
+    if unused:
+        report.warn(f"Note: no metric here is about {' or '.join(unused)}; --metric names others")
     degradation = registry.chain(stages) if stages else None
     comparisons = _comparisons(outputs, reference, input, exposures)
 
     def on_error(comparison: Comparison, error: Exception) -> str:
-        report.failure(error, debug=bool(click.get_current_context().obj), about=f"{comparison.output.name}: ")
+        about = "" if str(comparison.output) in str(error) else f"{comparison.output.name}: "
+        report.failure(error, debug=bool(click.get_current_context().obj), about=about)
         return report.explain(error)[0]
 
     # A component may print; standard output belongs to results.
     with redirect_stdout(sys.stderr):
         if len(comparisons) == 1:
-            return measuring.evaluate(metrics, comparisons, degradation)
+            try:
+                return measuring.evaluate(metrics, comparisons, degradation)
+            except ImageError as error:
+                if str(comparisons[0].output) in str(error):
+                    raise
+                raise ImageError(f"{comparisons[0].output}: {error}") from error
         with report.counting("eval", "picture") as show:
             return measuring.evaluate(metrics, comparisons, degradation, show, on_error)
+
+
+def _uses(metrics: Mapping[str, Metric], kind: str) -> bool:
+    return any(one.reference == kind for one in metrics.values())
 
 
 def _metrics(specs: Sequence[str]) -> dict[str, Metric]:

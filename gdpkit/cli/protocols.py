@@ -43,6 +43,9 @@ def run(
     metrics = {spec: measuring.metric(spec) for spec in dict.fromkeys((*DEFAULT, *specs))}
     measuring.check(metrics, {"truth", "input"}, degraded=True)
     photos, _ = files.expand(outputs)
+    for photo in photos:
+        if not photo.exists():
+            raise ImageError(f"{photo}: there is no such file")
     folder = _folder(out)
     debug = bool(click.get_current_context().obj)
     trial = Trial(folder, Settings(**given))

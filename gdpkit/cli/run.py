@@ -33,17 +33,25 @@ _SETTINGS = (
     Declared("seed", int, None, Param("Seed of the noise: the same seed gives the same bytes.", min=0)),
     Declared("device", str, None, Param("auto, cpu, cuda or cuda:N.")),
     Declared("memory", float, None, Param("GB of memory that may be used; all that is free by default.", min=0.1)),
-    Declared("hierarchy", str, None, Param("auto, on or off: whether smaller sizes are restored first, as guides.")),
+    Declared(
+        "hierarchy",
+        str,
+        None,
+        Param("Whether smaller sizes are restored first, as guides; auto by default.", choices=("auto", "on", "off")),
+    ),
     Declared("preset", str, None, Param("default, or paper: the constants of the publication.")),
 )
 
+# Repeatable, which a declared parameter is not, and so an option of its own.
+_LOSSES = "losses"
+
+_SETTING_NAMES = frozenset(declared.name for declared in _SETTINGS) | {_LOSSES}
+"""What of a command line is for the engine; the rest are the task's own parameters."""
 
 _IMAGE = (
     "IMAGE is a photograph, or a folder of them. Several are restored one after the other; on a GPU, those of one size "
     "together."
 )
-
-_SETTING_NAMES = frozenset(declared.name for declared in _SETTINGS) | {"losses"}
 
 
 def run_command() -> click.Group:
@@ -100,7 +108,7 @@ def _common() -> list[click.Option]:
     return [
         click.Option(["out", "-o", "--output"], type=path, metavar="OUT", help=out),
         *(settings[name] for name in ("prior", "sampler", "steps", "fidelity", "distance")),
-        click.Option(["losses", "--loss"], multiple=True, metavar="TEXT", help=loss),
+        click.Option([_LOSSES, "--loss"], multiple=True, metavar="TEXT", help=loss),
         *(settings[name] for name in ("seed", "device", "memory", "hierarchy", "preset")),
         click.Option(
             ["--compare"], type=path, metavar="FILE", help="Also write input and result side by side, as PNG."

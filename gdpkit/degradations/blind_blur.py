@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Degradation, Shape, Unknowns
-from gdpkit.errors import GdpkitError
+from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -54,12 +54,15 @@ class BlindBlur(Degradation):
         return convolution.transposed(observed, kernel, self.boundary)
 
     def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
-        """`kernel`, (B, size, size), from the grey value of the observation."""
+        """`kernel`, (B, size, size), from the grey value of the observation; a flat one is an `ImageError`."""
         import torch
 
         from gdpkit import blind
 
-        return {"kernel": torch.stack([blind.coarse_to_fine(image.mean(0), self.size) for image in observed])}
+        grey = observed.mean(1)
+        if bool((grey.amax((1, 2)) == grey.amin((1, 2))).any()):
+            raise ImageError("the photograph is of one grey all over: it has no edge that tells how it was blurred")
+        return {"kernel": torch.stack([blind.guess(image, self.size) for image in grey])}
 
     def constrain(self, *, kernel: Tensor) -> Unknowns:  # type: ignore[override]
         """Not negative, and summing to one."""
@@ -68,7 +71,7 @@ class BlindBlur(Degradation):
         return {"kernel": blind.on_simplex(kernel.flatten(1)).view_as(kernel)}
 
     def fit(self, image: Tensor, observed: Tensor, unknowns: Unknowns) -> Unknowns:
-        """The kernel between the present one and what the edges of this image tell, (B, size, size)."""
+        """The kernel between the present one and what the edges of this image tell, (B, size, size); on the CPU."""
         import torch
 
         from gdpkit import blind
@@ -76,8 +79,9 @@ class BlindBlur(Degradation):
         if self.boundary == "valid":
             edge = self.size // 2
             image = image[..., edge:-edge, edge:-edge]
-        grey = zip(image.mean(1), observed.mean(1), unknowns["kernel"], strict=True)
-        return {"kernel": torch.stack([blind.refined(sharp, seen, kernel) for sharp, seen, kernel in grey])}
+        grey = zip(image.mean(1).cpu(), observed.mean(1).cpu(), unknowns["kernel"].cpu(), strict=True)
+        refined = torch.stack([blind.refined(sharp, seen, kernel) for sharp, seen, kernel in grey])
+        return {"kernel": refined.to(image.device)}
 
     def clean_shape(self, observed_shape: Shape) -> Shape:
         """The same, or larger by size - 1 where the boundary is "valid"."""

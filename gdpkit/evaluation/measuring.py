@@ -14,8 +14,9 @@ from torch import Tensor
 
 from gdpkit import functional, images, params, registry
 from gdpkit.components import Degradation, Metric, SetMetric
-from gdpkit.errors import GdpkitError
+from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.evaluation.tables import Results, Row
+from gdpkit.metrics.pairs import SizesDiffer
 
 OPTIONS = {"truth": "--reference", "input": "--input", "exposures": "--exposures"}
 """How each kind of reference is given on the command line."""
@@ -119,7 +120,7 @@ def evaluate(
                     assert reference is not None
                     features[name].append((one.features(picture), one.features(reference)))
                 else:
-                    values[name] = _value(one.named(comparison.output.name), *files.of(one))
+                    values[name] = files.value(one)
             except Exception as reason:
                 if on_error is None:
                     raise
@@ -179,6 +180,21 @@ class _Files:
             assert self.degradation is not None
             return _same_channels(picture, self.degradation.accept(self.read(path, one.radiance)))
         return _same_channels(picture, self.read(path, one.radiance))
+
+    def value(self, one: Metric) -> float:
+        """What a metric finds; where sizes differ, the error is the same for each metric, and names the files."""
+        picture, reference = self.of(one)
+        try:
+            return _value(one.named(self.comparison.output.name), picture, reference)
+        except SizesDiffer as error:
+            assert reference is not None
+            other = self.comparison.truth if one.reference == "truth" else self.comparison.input
+            (height, width), (rows, columns) = picture.shape[-2:], reference.shape[-2:]
+            degraded = ", degraded again," * one.degraded
+            raise ImageError(
+                f"{self.comparison.output}{degraded} is {width}x{height} pixels and {other} {columns}x{rows}; only "
+                "pictures of one size are compared"
+            ) from error
 
     @cached_property
     def again(self) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gdpkit.components import Metric
-from gdpkit.errors import GdpkitError
+from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ class MefSSIM(Metric):
         (height, width), (rows, columns) = image.shape[-2:], reference.shape[-2:]
         if (height, width) != (rows, columns):
             sizes = f"{width}x{height} and {columns}x{rows}"
-            raise GdpkitError(f"{self.name}: the picture and the exposures differ in size, {sizes} pixels")
+            raise ImageError(f"{self.name}: the picture and the exposures differ in size, {sizes} pixels")
         smallest = fusion.SIDE * 2 ** (self.scales - 1)
         if min(height, width) < smallest:
-            raise GdpkitError(f"{self.name}: {width}x{height} is too small; {smallest}x{smallest} pixels are needed")
+            raise ImageError(f"{self.name}: {width}x{height} is too small; {smallest}x{smallest} pixels are needed")
         fused = 255 * windows.luma(image.double())[:, 0]
         exposures = 255 * torch.stack([windows.luma(one)[:, 0] for one in reference.double().unbind(1)], dim=1)
         product = torch.ones_like(fused[:, 0, 0])

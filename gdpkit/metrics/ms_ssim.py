@@ -39,8 +39,10 @@ class MultiScaleSSIM(Metric):
         from gdpkit import similarity
         from gdpkit.metrics import windows
 
-        smallest = (similarity.SIDE - 1) * 2 ** (self.scales - 1) + 1
-        x, y = compared(self.name, image, reference, smallest=smallest)
+        least = [(similarity.SIDE - 1) * 2**coarser + 1 for coarser in range(self.scales)]
+        fitting = sum(side <= min(image.shape[-2:]) for side in least)
+        instead = f", or fewer scales: ms-ssim:scales={fitting}" if 0 < fitting < self.scales else ""
+        x, y = compared(self.name, image, reference, smallest=least[-1], instead=instead)
         taps = windows.gaussian(similarity.SIDE, similarity.SIGMA)
         share = sum(WEIGHTS) / sum(WEIGHTS[: self.scales])
         product = torch.ones_like(x[:, :, 0, 0])

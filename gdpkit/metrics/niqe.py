@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gdpkit.components import Metric
-from gdpkit.errors import GdpkitError
+from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Niqe(Metric):
         height, width = image.shape[-2:]
         if (height // self.block) * (width // self.block) < 2:
             needed = f"{2 * self.block}x{self.block} pixels are needed"
-            raise GdpkitError(f"{self.name}: {width}x{height} is too small; {needed}")
+            raise ImageError(f"{self.name}: {width}x{height} is too small; {needed}")
         pristine = naturalness.model(self.model or naturalness.OWN_MODEL)
         values = []
         for luma in (255 * windows.luma(image.detach().cpu().double())).round()[:, 0]:

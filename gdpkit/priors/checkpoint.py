@@ -68,12 +68,25 @@ def is_ours(file: Path) -> bool:
 
 
 def save_unet(file: Path, network: UNet, about: Mapping[str, str], overwrite: bool = True) -> None:
-    """Write a network's weights in float16 with its metadata; the file appears whole or not at all."""
+    """Write a network's weights in float16 with its metadata; the file appears whole or not at all.
+
+    The same weights and metadata are the same bytes.
+    """
     architecture = json.dumps(network.architecture)
     metadata = {**about, "format": FORMAT, "architecture": architecture, "content_sha256": _UNSEALED}
     weights = {k: v.detach().half().cpu().contiguous() for k, v in network.state_dict().items()}
     with whole_file(file, overwrite) as temporary:
-        temporary.write_bytes(seal(save(weights, metadata)))
+        temporary.write_bytes(seal(_in_order(save(weights, metadata))))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its metadata in the order of their names: safetensors writes them in another every time."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors are aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def seal(content: bytes) -> bytes:

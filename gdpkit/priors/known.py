@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gdpkit.errors import GdpkitError, UnknownNameError, did_you_mean
 PARTIAL = ".part"
 """What a download that is not complete has behind its name."""
 
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 _SIDES = (PARTIAL, ".json", ".sha256", ".lock")
 
 
@@ -90,8 +92,18 @@ def checkpoint_file(wanted: str, names: Iterable[str] = ("embedded",)) -> Path:
     name = wanted.removesuffix(".pt")
     if name in public():
         raise UnknownNameError(f"the prior {name} is not here yet; fetch it first: gdpkit prior fetch {name}")
+    if ":" not in wanted and (Path(wanted).suffix in _SUFFIXES or Path(wanted).name != wanted):
+        raise UnknownNameError(f"{wanted}: there is no such file or folder.{_like(Path(wanted))}")
     hint = did_you_mean(wanted.partition(":")[0], [*names, *cached(), *public()])
     raise UnknownNameError(f"{wanted!r} is neither a prior nor a checkpoint's file.{hint}")
+
+
+def _like(missing: Path) -> str:
+    """A sentence with the checkpoint that a missing one may mean, beside it, in the cache or public; "" without."""
+    around = missing.parent.glob("*") if missing.parent.is_dir() else ()
+    files = [f.name for f in (*around, *cached().values()) if f.suffix in _SUFFIXES or f.is_dir()]
+    known = [*files, *(entry.file for entry in public().values())]
+    return did_you_mean(missing.name, known) if get_close_matches(missing.name, known) else ""
 
 
 def expected_sha256(file: Path) -> tuple[str, str] | None:

@@ -28,7 +28,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step, with Nesterov's momentum."""
+        """One step, with Nesterov's momentum. `closure`, where there is one, computes the gradients and the loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -41,6 +45,7 @@ class Muon(torch.optim.Optimizer):
                 step = orthogonal(matrix) * (LIKE_ADAM * max(matrix.shape) ** 0.5)
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(step.view_as(weight), alpha=-group["lr"])
+        return loss
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -98,10 +98,12 @@ def _values(file: Path) -> dict[str, Any]:
         raise GdpkitError(f"cannot read the recipe {file}: {error.strerror}") from error
     except ValueError as error:
         raise GdpkitError(f"{file}: is not TOML ({error})") from error
-    lists = {d.name for d in params.declared(Recipe) if str(d.type).startswith("tuple")}
+    known = params.declared(Recipe)
+    lists = {d.name for d in known if str(d.type).startswith("tuple")}
+    numbers = {d.name for d in known} - lists
     for key, value in values.items():
         if key in lists and not (isinstance(value, list) and all(type(item) is int for item in value)):
             raise GdpkitError(f"{file}: {key} must be a list of whole numbers such as [64, 128], not {value!r}")
-        if key not in lists and type(value) not in (int, float):
+        if key in numbers and type(value) not in (int, float):
             raise GdpkitError(f"{file}: {key} must be a number, not {value!r}")
     return values

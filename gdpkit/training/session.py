@@ -104,7 +104,8 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GdpkitError(f"--checkpoints {folder}: {error.strerror}") from error
+        what = "it is a file, not a folder" if folder.is_file() else error.strerror
+        raise GdpkitError(f"--checkpoints {folder}: {what}") from error
     with exclusive(folder / ".lock", f"{folder}: another training is at work in this folder; give other --checkpoints"):
         yield
 

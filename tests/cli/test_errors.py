@@ -40,6 +40,8 @@ Cli = Callable[..., Any]
             "run brighten photo.png --prior flatt",
             "'flatt' is neither a prior nor a checkpoint's file. Did you mean 'flat'?",
         ),
+        ("run brighten photo.png --prior flat.pt", "flat.pt: there is no such file or folder."),
+        ("run brighten photo.png --hierarchy of", "--hierarchy must be one of auto, on, off, not 'of'"),
         ("run brighten photo.png --loss dim", "unknown loss 'dim'."),
         ("run brighten missing.png", "missing.png: there is no such file."),
         ("run brighten text.png", "text.png: it is no picture"),

@@ -187,18 +187,31 @@ def test_two_truths_of_one_name_are_an_error(evaluate: Cli) -> None:
 
 def test_a_picture_of_another_size_does_not_stop_the_others(evaluate: Cli) -> None:
     Image.new("RGB", (30, 24)).save("truths/b.png")
-    result = evaluate("outputs", "--reference", "truths", "-m", "psnr")
+    result = evaluate("outputs", "--reference", "truths", "-m", "psnr", "-m", "ssim")
     assert result.status == 1
-    assert "Error: b_brighten.png: psnr: the two pictures differ in shape, 32x24 pixels" in result.err
+    complaint = "outputs/b_brighten.png is 32x24 pixels and truths/b.png 30x24; only pictures of one size are compared"
+    assert result.err.count("Error: ") == 1 and f"Error: {complaint}" in result.err
     assert "mean of 2 of 3" in result.out
     record = json.loads(evaluate("outputs", "--reference", "truths", "-m", "psnr", "--json").out)
-    assert "differ in shape" in record["pictures"][1]["error"]
+    assert record["pictures"][1]["error"] == complaint
     assert record["metrics"]["psnr"]["mean"] == pytest.approx((psnr(1) + psnr(3)) / 2, abs=1e-3)
 
 
 def test_one_picture_that_cannot_be_measured_is_one_error(evaluate: Cli) -> None:
-    assert "differ in shape" in evaluate("outputs/a_brighten.png", "--reference", "photo.png").error
+    name = "outputs/a_brighten.png"
+    assert evaluate(name, "--reference", "photo.png").error.startswith(f"{name} is 32x24 pixels and photo.png ")
+    small = evaluate(name, "--reference", "truths/a.png", "-m", "psnr:border=40").error
+    assert small.startswith(f"{name}: psnr: 32x24 pixels of 3 channels without its border of 40 is too small")
+    again = evaluate(name, "--input", "photo.png", "-m", "consistency", "-d", "dim").error
+    assert again.startswith(f"{name}, degraded again, is 32x24 pixels and photo.png ")
     assert "there is no such file" in evaluate("outputs/a_brighten.png", "--reference", "truths/none.png").error
+
+
+def test_what_no_metric_looks_at_is_noted(evaluate: Cli) -> None:
+    both = ("outputs", "--reference", "truths", "--input", "truths")
+    result = evaluate(*both, "-d", "dim")
+    assert result.status == 0 and "Note: no metric here is about --input or -d; " in result.err
+    assert "Note" not in evaluate(*both, "-d", "dim", "-m", "psnr", "-m", "consistency").err
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_all_tasks_stand_beside_the_published_rows(run: Callable[..., Any]) -> N
     assert any(line.split() == ["sr", "GDP-x_0,", "published", "24.42", "0.68", "6.49", "38.24"] for line in lines)
 
 
+def test_a_photograph_that_is_not_there_is_told_before_anything_is_made(run: Callable[..., Any]) -> None:
+    status, _, err = run("photos/c.png", "-o", "trial")
+    assert (status, err) == (2, "Error: photos/c.png: there is no such file\n")
+    assert not Path("trial").exists()
+
+
 def test_published_numbers_do_not_stand_below_another_definition() -> None:
     specs = ("psnr", "psnr:border=4", "fid:network=net.pth")
     row = Row("a.png", dict.fromkeys(specs[:2], 20.0))

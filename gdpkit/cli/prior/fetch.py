@@ -56,6 +56,8 @@ def _fetch(source: str, sha256: str | None, folder: Path | None) -> None:
     if sha256 is not None and entry.sha256 not in (None, wanted):
         raise GdpkitError(f"--sha256 {sha256}: {entry.name} is known to have another one, {entry.sha256}")
     folder = folder or known.cache_folder()
+    if folder.is_file():
+        raise GdpkitError(f"--to {folder}: it is a file, not a folder")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / entry.file
     if target.exists():

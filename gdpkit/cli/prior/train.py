@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gdpkit import options, report
+from gdpkit import options, registry, report
 from gdpkit.cli.base import Command
 from gdpkit.errors import GdpkitError
 from gdpkit.meter import meter
@@ -117,6 +117,8 @@ def _origin(start: str) -> tuple[UNet, dict[str, str]]:
     """The network to begin from, and what the result's metadata says about it."""
     from gdpkit.priors import checkpoint, known
 
+    if start != "embedded" and start in registry.load().names("priors") and not Path(start).exists():
+        raise GdpkitError(f"--from {start}: it has no weights of its own; name a prior's file, or embedded")
     file = known.checkpoint_file(start)
     if not checkpoint.is_ours(file):
         raise GdpkitError(
@@ -182,7 +184,9 @@ def _finish(session: Session, output: Path, overwrite: bool, about: dict[str, st
     spent = report.duration(trainer.seconds)
     about["recipe"] = json.dumps(asdict(trainer.recipe))
     about["steps"] = str(trainer.step)
-    about["trained_with"] = f"torch {torch.__version__}, {trainer.device.type}, {spent}"
+    # Where the steps were given, the time says nothing of the network, and the same training is to be the same file.
+    took = "" if trainer.recipe.steps else f", {spent}"
+    about["trained_with"] = f"torch {torch.__version__}, {trainer.device.type}{took}"
     about["trained_on"] = f"{len(photos.training)} photographs"
     if session.rows:
         about["validation"] = f"PSNR {session.rows[-1].psnr} at sigma 15 / 25 / 50, {len(photos.validation)} set aside"

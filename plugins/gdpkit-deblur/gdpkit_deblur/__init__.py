@@ -61,6 +61,8 @@ class Deblur(PhotoTask):
         if self.blind == (self.kernel is not None):
             given = "both were given" if self.blind else "none was given"
             raise GdpkitError(f"deblur needs either --kernel, e.g. gaussian:9,2, or --blind: {given}")
+        if not self.blind and self.size != Deblur.size:
+            raise GdpkitError("deblur: --size is about --blind; a kernel that is given has its own size")
         try:
             self.degradation()
         except GdpkitError as error:
@@ -93,11 +95,20 @@ class Deblur(PhotoTask):
         return replace(problem, observations=(observation,))
 
     def notes(self, problem: Problem, prior: Prior) -> Sequence[str]:
-        """Where the border was told from the picture."""
+        """Where the border was told from the picture, and where the blur was hardly told."""
         (observation,) = problem.observations
-        if self.boundary != "auto" or observation.degradation.boundary == "valid":  # type: ignore[attr-defined]
-            return ()
-        return ("it was blurred with mirrored borders, as programs do (--boundary valid: it was not)",)
+        notes = []
+        if self.boundary == "auto" and observation.degradation.boundary != "valid":  # type: ignore[attr-defined]
+            notes.append("it was blurred with mirrored borders, as programs do (--boundary valid: it was not)")
+        if self.blind:
+            from gdpkit import blind
+
+            if blind.is_doubtful(observation.image[0].mean(0), self._kernel(observation.image)):
+                notes.append(
+                    "the blur that --blind found explains it hardly better than no blur does: it may be sharp, or "
+                    "blurred in a way that is not found"
+                )
+        return notes
 
     def finish(self, result: Result) -> Tensor:
         """The part that the photograph shows; what the blur brought in from beyond its border is cut off."""

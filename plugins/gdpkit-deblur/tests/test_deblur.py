@@ -143,6 +143,7 @@ def test_grey_stays_grey(channels: int) -> None:
         ({"kernel": "motion:angel=3"}, "blur has no parameter 'angel'. Did you mean 'angle'?"),
         ({"kernel": "gaussain:9,2"}, "--kernel gaussain:9,2: there is no such file, and the kernels by name are gaus"),
         ({"kernel": "box:3", "noise": -1.0}, "deblur: noise must be at least 0, not -1"),
+        ({"kernel": "box:3", "size": 9}, "deblur: --size is about --blind; a kernel that is given has its own size"),
         ({"blind": True, "size": 12}, "size must be odd, so that the kernel has a middle: 11 or 13, not 12"),
         ({"blind": True, "boundary": "circular"}, "blind-blur: boundary must be one of reflect, valid, not 'circular'"),
     ],
@@ -151,6 +152,19 @@ def test_what_the_user_can_mend_is_told(parameters: dict[str, Any], reason: str)
     with pytest.raises(GdpkitError) as caught:
         sharpen(images.to_array(picture(1, 3, 40, 40)), **parameters)
     assert reason in str(caught.value)
+
+
+def test_a_sharp_photograph_is_told_from_a_blurred_one() -> None:
+    photograph = torch.from_numpy(data.astronaut()[:128, 150:278]).permute(2, 0, 1)[None] / 255
+    soft = convolution.convolve(photograph, kernels.gaussian(1.5, 9), "reflect")
+    for seen, doubtful in ((photograph, True), (soft, False)):
+        notes = sharpen((255 * images.to_array(seen)).round().astype("uint8"), blind=True, size=9, steps=1).notes
+        assert any("hardly better than no blur" in note for note in notes) is doubtful
+
+
+def test_a_flat_picture_tells_of_no_blur() -> None:
+    with pytest.raises(ImageError, match="it has no edge that tells how it was blurred"):
+        sharpen(np.ones((40, 40, 3), np.float32), blind=True, size=5)
 
 
 def test_the_papers_preset_is_the_papers_sampler() -> None:
