@@ -110,6 +110,7 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     if answer is None:
         raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
     with torch.no_grad():
+        answer = objective.bounded(answer)
         consistency = objective.consistency(answer)
     found = Result(answer.cpu(), {name: value.cpu() for name, value in objective.unknowns.items()}, problem)
     seconds = (time.perf_counter() - started) / len(stated)
