@@ -23,8 +23,7 @@ def filled(image: Array, valid: Mask) -> Mask:
 
     valid: what the file reaches, (H, W).
     """
-    pure = np.minimum(image, 1 - image).max(axis=2) < PURE
-    pure &= np.ptp(image, axis=2) > 0.5
+    pure: Mask = (np.minimum(image, 1 - image).max(axis=2) < PURE) & (np.ptp(image, axis=2) > 0.5)
     if not pure.any():
         return pure
     outside = np.pad((~valid | pure).astype(np.uint8), 1, constant_values=1)

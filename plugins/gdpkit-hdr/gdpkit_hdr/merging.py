@@ -206,8 +206,9 @@ def _compressed(level: Array, light: Array, darker: Array, relative: Array) -> A
 
     Args:
         level: encoded values averaged over a few pixels.
-        light: what the curve makes of them; `darker`: what that of the next darker exposure says.
-        relative: deviation of the noise of `darker`, of it.
+        light: what the curve makes of them.
+        darker: the light that the next darker exposure says.
+        relative: deviation of the noise of that, as a share of it.
     """
     more = np.log(np.maximum(darker, 1e-5) / np.maximum(light, 1e-5)) - NOISY * relative
     rolled = _ramp((level - ROLLED) / (FADING - ROLLED)) * _ramp(more / MORE - 1)
