@@ -311,3 +311,17 @@ def test_the_command_takes_several_files_and_times(tmp_path: Path) -> None:
     options = ["--times", "1/30", "2/15", "0.5333", "--prior", "tv", "--steps", "2", "-o", str(out)]
     assert main(["run", "hdr", "--exposures", *files, *options]) == 0
     assert images.read_linear(out).shape == (1, 3, HEIGHT, WIDTH)
+
+
+def test_radiance_is_not_toned_and_a_line_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(f) for f in bracket_files(tmp_path)]
+    command = ["run", "hdr", "--exposures", *files, "--prior", "tv", "--steps", "2"]
+    plain, toned = tmp_path / "plain.hdr", tmp_path / "toned.exr"
+    assert main([*command, "-o", str(plain)]) == 0
+    assert "does nothing" not in capsys.readouterr().err
+    assert main([*command, "--tone", "photographic", "--target", "0.5", "-o", str(toned)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "toned.exr holds radiance, for which --tone photographic --target 0.5 does nothing" in told
+    torch.testing.assert_close(images.read_linear(toned), images.read_linear(plain), rtol=0.02, atol=0.02)
+    assert main([*command, "--tone", "photographic", "-o", str(tmp_path / "toned.png")]) == 0
+    assert "does nothing" not in capsys.readouterr().err
