@@ -153,6 +153,19 @@ def test_a_handheld_bracket_is_aligned_to_the_middle_and_not_cropped(tmp_path: P
     assert not any("the camera moved" in note for note in notes(Hdr(exposures=files, align=False).problem()))
 
 
+def test_a_shift_of_less_than_a_pixel_loses_no_line_at_the_end() -> None:
+    """The noise of the darkest exposure alone would be a line of colours there."""
+    large = scene(height=2 * HEIGHT + 8, width=2 * WIDTH + 8)
+    still, moved = (
+        cv2.resize(large[y : y + 2 * HEIGHT, y : y + 2 * WIDTH], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        for y in (0, 1)
+    )
+    frames = [(exposed(p, s, sigma=0.5) / 255).astype(np.float32) for p, s in ((still, 0.0), (moved, 1.0))]
+    placed = alignment.align(frames, 0)[1]
+    assert placed.shift == pytest.approx((-0.5, -0.5), abs=0.15)
+    assert placed.valid.all()
+
+
 def test_a_picture_larger_than_the_finest_level_is_aligned_too() -> None:
     light = scene(height=220, width=1720)
     frames = [
