@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gdpkit import budget, choices
+from gdpkit import budget, choices, params
 from gdpkit.choices import Chosen, Settings
 from gdpkit.components import Denoised, Prior, Problem, QualityLoss, Result, Sampler, Step, Task
 from gdpkit.errors import GdpkitError
@@ -110,6 +110,7 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     if answer is None:
         raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
     with torch.no_grad():
+        answer = objective.bounded(answer)
         consistency = objective.consistency(answer)
     found = Result(answer.cpu(), {name: value.cpu() for name, value in objective.unknowns.items()}, problem)
     seconds = (time.perf_counter() - started) / len(stated)
@@ -133,7 +134,8 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
         }
         scene = partial(one.task.finish, replace(own, scene_linear=True)) if one.task.gives_radiance else None
         notes = (*prior.notes, *one.task.notes(one.problem, chosen.prior))
-        finished.append(Restoration(output, own.unknowns, record, one.problem, notes=notes, radiance=scene))
+        made = Restoration(output, own.unknowns, record, one.problem, notes, radiance=scene, unused=_toning(one.task))
+        finished.append(made)
     return finished
 
 
@@ -145,6 +147,12 @@ def _last(steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tens
         if on_step is not None:
             on_step(step)
     return image
+
+
+def _toning(task: Task) -> str:
+    """The options given that make a picture of radiance, as they would be written."""
+    given = [(d, getattr(task, d.name)) for d in params.declared(type(task)) if d.name in task.toning]
+    return " ".join(f"--{d.option} {value}" for d, value in given if value != d.default)
 
 
 def _apart(found: Result, consistency: Tensor, stated: Sequence[Stated]) -> Iterator[tuple[Stated, Result, Tensor]]:

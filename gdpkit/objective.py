@@ -267,6 +267,16 @@ class EnergyObjective:
         self._combined = None
         self._settled = largest < SETTLED
 
+    def bounded(self, x: Tensor) -> Tensor:
+        """x, no darker than what clipped values say: at least white, which no prior knows better.
+
+        Of observations that say value by value which clean image explains them; others change nothing.
+        """
+        for view in self._own:
+            if view.invertible:
+                x = torch.maximum(x, view.least())
+        return x
+
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""
         errors = [v.total((255 * (v.predict(x) - v.image)).square()) / v.count() for v in self._own]

@@ -38,13 +38,14 @@ class Restoration:
         problem: Problem,
         notes: Sequence[str] = (),
         radiance: Callable[[], Tensor] | None = None,
+        unused: str = "",
     ) -> None:
         self.tensor = tensor
         self.unknowns: dict[str, npt.NDArray[np.float32]] = {k: u.numpy() for k, u in unknowns.items()}
         self.record = record
         self.notes: tuple[str, ...] = (*(problem.source.notes if problem.source is not None else ()), *notes)
         self.problem = problem
-        self._radiance = radiance
+        self._radiance, self._unused = radiance, unused
         record["unknowns"] = {k: u.tolist() for k, u in self.unknowns.items() if u.size <= MOST_VALUES}
         if len(tensor) > 1:
             self.notes = (*self.notes, _first(len(tensor), "`image` and `save` give"))
@@ -87,6 +88,10 @@ class Restoration:
                 raise ImageError(f"{file}: it exists already; overwrite=True, or --overwrite, replaces it")
         if self._radiance is not None and images.is_linear(path):
             notes = images.save_linear(path, self._radiance()[:1], overwrite=overwrite)
+            if self._unused:
+                notes += (
+                    f"{path.name} holds radiance, for which {self._unused} does nothing; .png, .jpg and .tif show it",
+                )
         else:
             notes = images.save(path, self.tensor[:1], like=self.problem.source, overwrite=overwrite)
         if self.problem.exact and not images.is_lossless(path):

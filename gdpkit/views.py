@@ -8,11 +8,14 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit import solvers
 from gdpkit.components import Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
+
+TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
 
 
 class View:
@@ -52,10 +55,25 @@ class View:
         """Whether D is pixelwise and can say which clean image explains what was observed."""
         return self.degradation.pixelwise and hasattr(self.degradation, "inverse")
 
-    def inverse(self) -> Tensor:
-        """What an invertible D says of the clean image, each value by itself."""
+    def inverse(self, observed: Tensor | None = None) -> Tensor:
+        """What an invertible D says of the clean image, each value by itself; of other values, where they are given."""
         own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
-        return own(self.image, **self.unknowns)
+        return own(self.image if observed is None else observed, **self.unknowns)
+
+    def least(self) -> Tensor:
+        """The least that values clipped at white leave possible of the clean image, 0 where none is clipped or counts.
+
+        Of an invertible D. Where others beside it are clipped too it is the bound itself, and else what twice its noise
+        leaves of it, for noise clips values now and then.
+        """
+        weight = torch.ones_like(self.image) if self.weight is None else self.weight
+        clipped = (self.image >= 1) & (weight > 0)
+        if not (self.degradation.clips and clipped.any()):
+            return torch.zeros_like(self.image)
+        noise = self.sigma / weight.clamp_min(1e-12).sqrt()
+        share = F.avg_pool2d(clipped.to(self.image), 3, stride=1, padding=1, count_include_pad=False)
+        doubt = torch.where(share > TOGETHER, 0, 2 * noise)
+        return torch.where(clipped, self.inverse((1 - doubt).clamp(0, 1)).clamp(0, 1), 0)
 
     def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
         """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.

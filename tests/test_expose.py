@@ -184,6 +184,25 @@ def test_a_clipped_value_says_at_least_white() -> None:
     assert float(found.prox(dark, 0.1).min()) > 0.52  # sRGB 0.537 is a quarter of the light of white
 
 
+def test_a_result_is_no_darker_than_clipped_values_say() -> None:
+    """Whatever a prior made of it: white where others beside it are clipped, within twice the noise where none is."""
+    seen = torch.full((1, 3, 9, 12), 0.4)
+    seen[..., 1:3, 1:3] = 1.0
+    seen[..., 6, 6] = 1.0
+    seen[..., 8, 11] = 1.0
+    weight = torch.ones_like(seen)
+    weight[..., 8, 11] = 0
+    model = Expose(gain=0.5, tone="shoulder", stops=1.0)
+    believed = EnergyObjective(Problem((Observation(seen, model, SIGMA, weight),)))
+    dark = torch.full_like(seen, 0.3)
+    found = believed.bounded(dark)
+    torch.testing.assert_close(found[..., 1:3, 1:3], torch.ones(1, 3, 2, 2))
+    within = model.inverse(torch.tensor(1 - 2 * SIGMA / 255))
+    torch.testing.assert_close(found[..., 6, 6], within.expand(1, 3))
+    found[..., 1:3, 1:3] = found[..., 6, 6] = 0.3
+    torch.testing.assert_close(found, dark)
+
+
 def test_a_data_step_by_structural_similarity_gets_as_far_where_values_are_solved_one_by_one() -> None:
     """Windows of SSIM join values whose slopes differ a hundredfold, from black to a lamp."""
     clean = picture(1, 3, 48, 48)

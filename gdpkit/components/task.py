@@ -36,6 +36,9 @@ class Task(Component):
     gives_radiance: ClassVar[bool] = False
     """Whether `finish` gives linear radiance, unbounded, where `Result.scene_linear` asks for it: for .exr and .hdr."""
 
+    toning: ClassVar[tuple[str, ...]] = ()
+    """Parameters that make a picture of radiance and change no radiance: whoever gives one and saves .exr is told."""
+
     def problem(self) -> Problem:
         """Read the files and state the problem."""
         raise NotImplementedError

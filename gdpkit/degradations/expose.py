@@ -29,7 +29,8 @@ class Expose(Degradation):
     illumination smoothness of the paper without its mixed term), over a deviation of `smoothness`. One photograph
     alone does not tell M from a scene that is less dark; several exposures of one scene do.
 
-    A clipped value says that the light was at least that much, and nothing else. What is nearly black or clipped in one
+    A clipped value says that the light was at least that much, and nothing else: whatever the prior makes of it, the
+    result is no darker than that, within twice the noise. What is nearly black or clipped in one
     of several exposures should weigh nothing in its `Observation` (`gdpkit.exposure.well_exposed`).
     """
 

@@ -26,11 +26,12 @@ class Hdr(Task):
     is followed. One exposure alone is accepted.
 
     The output is a picture, tone-mapped as `--tone` says, or with a name that ends with .exr or .hdr the radiance
-    itself, in units of the white of the middle exposure.
+    itself, in units of the white of the middle exposure, to which `--tone` and `--target` do nothing.
     """
 
     name = "hdr"
     gives_radiance: ClassVar[bool] = True
+    toning: ClassVar[tuple[str, ...]] = ("tone", "target")
     examples: ClassVar[tuple[str, ...]] = (
         "gdpkit run hdr --exposures a.jpg b.jpg c.jpg -o scene.png",
         "gdpkit run hdr --exposures a.png b.png c.png --times 1/30 1/8 0.5 -o scene.exr",

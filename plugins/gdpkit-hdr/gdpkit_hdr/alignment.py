@@ -108,7 +108,9 @@ def _placed(image: Array, warp: NDArray[np.float32] | None, is_reference: bool) 
     flags = cv2.WARP_INVERSE_MAP
     # Cubic interpolation overshoots at edges; a value outside the range could not have been recorded.
     moved = cv2.warpAffine(image, warp, (width, height), flags=cv2.INTER_CUBIC | flags, borderMode=cv2.BORDER_REPLICATE)
-    reach = cv2.warpAffine(np.ones((height, width), np.float32), warp, (width, height), flags=cv2.INTER_LINEAR | flags)
+    # Beyond its end by less than a pixel a frame tells more than a dark one, whose noise would be a line of colours.
+    more, around = warp + np.array([[0, 0, 1], [0, 0, 1]], np.float32), np.ones((height + 2, width + 2), np.float32)
+    reach = cv2.warpAffine(around, more, (width, height), flags=cv2.INTER_LINEAR | flags)
     return Placed(moved.clip(0, 1), reach > 1 - EDGE, (float(shift[0]), float(shift[1])), turn)
 
 

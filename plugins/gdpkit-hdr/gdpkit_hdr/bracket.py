@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdpkit import GdpkitError, Problem, estimate
-from gdpkit_hdr import alignment, merging, motion, reading, response
+from gdpkit_hdr import alignment, margins, merging, motion, reading, response
 from gdpkit_hdr.merging import Curve, Seen
 from gdpkit_hdr.reading import Frame
 from gdpkit_hdr.response import Fit, Response
@@ -63,6 +63,7 @@ def prepare(
         pixels = [p.image for p in placed]
         notes += _told(frames, placed)
     valid = [p.valid for p in placed] if placed is not None else [np.ones(p.shape[:2], bool) for p in pixels]
+    valid = [known & ~margins.filled(image, known) for image, known in zip(pixels, valid, strict=True)]
     noise = [_noise(f.encoded, f.picture.rounding_sigma) for f in frames]
     fit = _fit(frames, pixels, valid, noise, notes, told=bool(times))
     noise = _bounded(pixels, valid, noise)

@@ -17,6 +17,9 @@ Array = NDArray[Any]
 
 FADING, CLIPPED, FULL = 0.90, 0.985, 0.995
 """Encoded values: from the first one is trusted less and less, above the others it is a bound."""
+ROLLED = 0.8  # of the encoded range: from here on a camera may have rolled off what it recorded
+MORE = 0.2  # in the logarithm of light: so much more is no error of the curve yet, and twice that is
+LOG_SLOPE = 2.2  # of light by encoded values, both in logarithms
 BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
 AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
 NOISY = 2.0  # deviations of its noise that a value may be from that mean
@@ -82,12 +85,13 @@ def seen(
     """
     gains = [float(2 ** (s - fit.stops[reference])) for s in fit.stops]
     recorded, deviations, lights, levels, clips, whites, trust = [], [], [], [], [], [], []
-    for image, (slope, read), balance, gain in zip(images, noise, fit.balance, gains, strict=True):
+    for image, (slope, read), balance, gain, known in zip(images, noise, fit.balance, gains, valid, strict=True):
         factor = np.exp(fit.balance[reference] - balance).astype(np.float32)
-        sigma = np.sqrt(np.maximum(slope * 255 * image, 0) + read**2) / 255
+        sigma = noise_of((slope, read), image)
         # Beside a bright sky a dark leaf is no less well seen, so the level around counts as far as noise explains it.
         level = cv2.GaussianBlur(image, (0, 0), AROUND).clip(image - NOISY * sigma, image + NOISY * sigma)
         clipped = (image >= FULL) | ((level >= CLIPPED - sigma) & (image >= CLIPPED - 3 * sigma))
+        clipped &= known[..., None]
         linear = fit.response.light(image) * factor
         straight = response.encoded(linear)
         whites.append(factor)
@@ -101,6 +105,12 @@ def seen(
         clips.append(clipped)
     moving = motion.moved(images, [response.encoded(light) for light in lights], valid, reference)
     masks = [_reach(known & ~away) for known, away in zip(valid, moving, strict=True)]
+    around = [
+        fit.response.light(level) * white / gain for level, white, gain in zip(levels, whites, gains, strict=True)
+    ]
+    for k in range(1, len(trust)):
+        relative = LOG_SLOPE * noise_of(noise[k - 1], levels[k - 1]) / np.maximum(levels[k - 1], BLACK)
+        trust[k] *= 1 - masks[k - 1] * _compressed(levels[k], around[k], around[k - 1], relative)
     told = _continued(recorded, lights, levels, trust, masks, deviations, clips, whites, gains)
     trust = _last_resorts(trust, clips, deviations, masks, told)
     found = []
@@ -178,6 +188,31 @@ def _trust(level: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
     white = np.maximum(CLIPPED - 2 * sigma, 0.5)
     fading = _ramp((white - level) / (white - FADING + 2 * sigma)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
     found: Array = np.where(clipped, 0, fading * _ramp(level / np.maximum(BLACK, 3 * sigma))).astype(np.float32)
+    return found
+
+
+def noise_of(noise: tuple[float, float], image: Array) -> Array:
+    """The deviation of noise (gain, read) at encoded values, in their units."""
+    gain, read = noise
+    sigma: Array = np.sqrt(np.maximum(gain * 255 * image, 0) + read**2) / 255
+    return sigma
+
+
+def _compressed(level: Array, light: Array, darker: Array, relative: Array) -> Array:
+    """1 where nearly white values stand for far more light than the curve says, as a darker exposure tells, else 0.
+
+    Cameras roll highlights off, each channel by itself: of a white window whose red is clipped and whose blue is not
+    yet a yellow one would be made. Where one channel is rolled off the others are wrong beside it, (H, W, 1).
+
+    Args:
+        level: encoded values averaged over a few pixels.
+        light: what the curve makes of them.
+        darker: the light that the next darker exposure says.
+        relative: deviation of the noise of that, as a share of it.
+    """
+    more = np.log(np.maximum(darker, 1e-5) / np.maximum(light, 1e-5)) - NOISY * relative
+    rolled = _ramp((level - ROLLED) / (FADING - ROLLED)) * _ramp(more / MORE - 1)
+    found: Array = np.where(level < CLIPPED, rolled, 0).max(axis=2, keepdims=True)
     return found
 
 

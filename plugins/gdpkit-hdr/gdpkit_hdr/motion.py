@@ -46,10 +46,10 @@ def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask]
         if k == reference:
             found.append(still)
             continue
-        a, b = images[reference], image
-        score = np.maximum(_surprise(a, b, valid[k]), _surprise(b, a, valid[k]))
+        a, b, both = images[reference], image, valid[k] & valid[reference]
+        score = np.maximum(_surprise(a, b, both), _surprise(b, a, both))
         score = np.maximum(score, _broken(a, b, alike[k]))
-        found.append(_grown(np.where(valid[k], score, 0).astype(np.float32)))
+        found.append(_grown(np.where(both, score, 0).astype(np.float32)))
     return found
 
 

@@ -19,7 +19,7 @@ GAPS = (3.2, 5.0)
 would with it. Of a real bracket 3 stops apart that would lower MEF-SSIM by 0.006, and of one 5.5 apart by 0.046."""
 STEP = 2.0
 SMOOTH = 6.0  # pixels; what a camera does to colours is smoother than noise
-FINE = 3.5  # of 0..255: noise far below this is left in fine detail
+DETAIL = 3.0  # pixels, over which detail is compared with noise
 LIFT = 4.0  # one exposure alone is fused with itself this much brighter
 
 
@@ -32,7 +32,7 @@ def exposures(radiance: Array, bracket: Bracket) -> list[Array]:
     """Every exposure from dark to bright, restored, and others between those that are far apart.
 
     A camera does more to colours than a response of each channel tells. What an exposure shows besides, where it is
-    known, is added smoothly, and in detail as far as its noise is small.
+    known, is added smoothly, and in detail as far as it is more than its noise.
     """
     made, smooth = [], []
     for k in range(len(bracket.images)):
@@ -70,11 +70,18 @@ def _remainder(image: Array, bracket: Bracket, k: int) -> tuple[Array, Array]:
     near = cv2.GaussianBlur(known, (0, 0), SMOOTH).reshape(known.shape)
     low = cv2.GaussianBlur(rest, (0, 0), SMOOTH) / np.maximum(near, 0.05)
     low = surmise.filled(low, _soft(near)[..., 0])
-    gain, read = bracket.noise[k]
-    variance = np.maximum(gain * 255 * image, 0) + read**2
-    share = FINE**4 / (FINE**4 + variance**2)
+    fine = rest - low * known
     fade = cv2.GaussianBlur(known, (0, 0), 2.0).reshape(known.shape) * known
-    return low.astype(np.float32), (low + (rest - low * known) * share * fade).astype(np.float32)
+    return low.astype(np.float32), (low + fine * _share(fine, image, bracket.noise[k]) * fade).astype(np.float32)
+
+
+def _share(fine: Array, image: Array, noise: tuple[float, float]) -> Array:
+    """How much of the detail is no noise, (H, W, 1): Wiener's gain 1 - noise / (all that there is), of variances."""
+    gain, read = noise
+    expected = (np.maximum(gain * 255 * image, 0) + read**2).mean(axis=2, keepdims=True) / 255**2
+    present = cv2.GaussianBlur((fine * fine).mean(axis=2), (0, 0), DETAIL)[..., None]
+    share: Array = np.clip(1 - expected / np.maximum(present, 1e-9), 0, 1).astype(np.float32)
+    return share
 
 
 def _soft(near: Array) -> Array:

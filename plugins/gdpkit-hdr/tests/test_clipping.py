@@ -98,6 +98,16 @@ def test_a_sky_goes_on_without_a_seam_where_the_short_exposure_ends() -> None:
     assert np.abs(np.log(merged[:, :9] / light[:, :9])).max() < 0.15
 
 
+def test_a_window_is_not_yellow_where_the_middle_exposure_rolls_its_blue_off() -> None:
+    """A camera's 0.90 is far more light than sRGB's curve says; red and green are clipped there, and blue is not."""
+    light = scene()
+    light[HOLE] = np.array([3.0, 2.9, 2.8], np.float32)
+    images = exposures(light)
+    images[1][HOLE] = np.array([1.0, 0.94, 0.90], np.float32)
+    found = told(merging.seen(images, whole(), [(0.0, 3.0), (0.0, 1.0), (0.0, 1.0)], exact(), 1))[HOLE]
+    assert np.abs(np.log(found / light[HOLE])).max() < 0.1
+
+
 def test_values_are_continued_smoothly_and_known_ones_stay() -> None:
     ramp = np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :, None].repeat(HEIGHT, axis=0)
     known = np.ones((HEIGHT, WIDTH), bool)

@@ -153,6 +153,19 @@ def test_a_handheld_bracket_is_aligned_to_the_middle_and_not_cropped(tmp_path: P
     assert not any("the camera moved" in note for note in notes(Hdr(exposures=files, align=False).problem()))
 
 
+def test_a_shift_of_less_than_a_pixel_loses_no_line_at_the_end() -> None:
+    """The noise of the darkest exposure alone would be a line of colours there."""
+    large = scene(height=2 * HEIGHT + 8, width=2 * WIDTH + 8)
+    still, moved = (
+        cv2.resize(large[y : y + 2 * HEIGHT, y : y + 2 * WIDTH], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        for y in (0, 1)
+    )
+    frames = [(exposed(p, s, sigma=0.5) / 255).astype(np.float32) for p, s in ((still, 0.0), (moved, 1.0))]
+    placed = alignment.align(frames, 0)[1]
+    assert placed.shift == pytest.approx((-0.5, -0.5), abs=0.15)
+    assert placed.valid.all()
+
+
 def test_a_picture_larger_than_the_finest_level_is_aligned_too() -> None:
     light = scene(height=220, width=1720)
     frames = [
@@ -311,3 +324,17 @@ def test_the_command_takes_several_files_and_times(tmp_path: Path) -> None:
     options = ["--times", "1/30", "2/15", "0.5333", "--prior", "tv", "--steps", "2", "-o", str(out)]
     assert main(["run", "hdr", "--exposures", *files, *options]) == 0
     assert images.read_linear(out).shape == (1, 3, HEIGHT, WIDTH)
+
+
+def test_radiance_is_not_toned_and_a_line_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(f) for f in bracket_files(tmp_path)]
+    command = ["run", "hdr", "--exposures", *files, "--prior", "tv", "--steps", "2"]
+    plain, toned = tmp_path / "plain.hdr", tmp_path / "toned.exr"
+    assert main([*command, "-o", str(plain)]) == 0
+    assert "does nothing" not in capsys.readouterr().err
+    assert main([*command, "--tone", "photographic", "--target", "0.5", "-o", str(toned)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "toned.exr holds radiance, for which --tone photographic --target 0.5 does nothing" in told
+    torch.testing.assert_close(images.read_linear(toned), images.read_linear(plain), rtol=0.02, atol=0.02)
+    assert main([*command, "--tone", "photographic", "-o", str(tmp_path / "toned.png")]) == 0
+    assert "does nothing" not in capsys.readouterr().err

@@ -36,7 +36,7 @@ class Lowlight(PhotoTask):
         "gdpkit run lowlight night.dng --target 0.3 --compare both.png -o bright.png",
     )
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "default": {"sampler": "hqs:steps=12"},
+        "default": {"sampler": "hqs:steps=6"},
         "paper": {"sampler": "gdp:scale=80000"},
     }
 
