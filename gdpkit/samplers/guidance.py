@@ -71,9 +71,9 @@ def sharpest(objective: Objective) -> float:
 
 
 def axis_of_colour(objective: Objective) -> Tensor | None:
-    """The one direction (3,) of RGB, of unit length, in which the observations tell of colour, with white noise.
+    """The one direction (3,) of RGB, of unit length, of which the observations tell, all that they tell equally well.
 
-    That of grey pictures is their weights. None where more than one is seen, or not all that is seen equally well.
+    That of grey pictures is their weights. None where more is seen, or some better than the rest.
     """
     if not objective.supports("spectral"):
         return None

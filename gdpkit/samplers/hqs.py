@@ -63,7 +63,7 @@ class Hqs(Sampler):
         best, worst = guidance.known_noise(objective)
         end = self.end * max(1.0, best / self.end) ** self.fidelity
         start = max(end, min(self.start, worst))
-        one_level, noisy = start <= end, best > self.end
+        one_level, noisy = start <= end, best > self.end and objective.supports("linear")
         total = min(self.steps, FORMS) if one_level else self.steps
         repeated = min(round(FORMS * self.fidelity), total // 2) if noisy else 0
         falling = 0 if one_level else total - repeated
