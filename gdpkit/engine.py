@@ -19,6 +19,7 @@ from gdpkit.hierarchy import guided, levels
 from gdpkit.memory import PeakMemory
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
+from gdpkit.priors.wrapped import WrappedPrior
 from gdpkit.restoration import Restoration
 
 if TYPE_CHECKING:
@@ -172,12 +173,11 @@ def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> 
     return prior
 
 
-@dataclass(frozen=True)
-class _Counted(Prior):
+@dataclass(frozen=True, eq=False)
+class _Counted(WrappedPrior):
     """A prior that counts its evaluations."""
 
     name = "counted"
-    prior: Prior
     _calls: list[int] = field(default_factory=lambda: [0])
 
     @property
@@ -186,8 +186,4 @@ class _Counted(Prior):
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         self._calls[0] += 1
-        return self.prior.denoise(noisy, sigma)
-
-    @property
-    def receptive_field(self) -> int | None:
-        return self.prior.receptive_field
+        return super().denoise(noisy, sigma)
