@@ -100,7 +100,7 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     started = time.perf_counter()
     chosen, settings = stated[0].chosen, stated[0].settings
     problem = stated[0].problem if len(stated) == 1 else Problem.stack([one.problem for one in stated])
-    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory)
+    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory, budget.images(problem))
     counted = _Counted(prior=prior)
     answer = None
     peak = PeakMemory(chosen.device)
@@ -144,9 +144,10 @@ def _last(steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tens
     """The image of the last step, after telling of each; None where there was none."""
     image = None
     for step in steps:
-        image = step.image
         if on_step is not None:
             on_step(step)
+        image = step.image if step.index == step.total else None
+        del step  # or it would hold its image while the next one is made
     return image
 
 
