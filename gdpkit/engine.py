@@ -61,7 +61,7 @@ def restore(
             result do not depend on it.
         hierarchy: whether the problem is solved at smaller sizes first, to guide the large one (docs/method.md): auto,
             on or off.
-        on_step: called with every `Step`, at every size; raise from it to cancel.
+        on_step: called with every `Step`, numbered through all sizes; raise from it to cancel.
         **parameters: the task's own.
 
     Raises:
@@ -104,7 +104,9 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     counted = _Counted(prior=prior)
     answer = None
     peak = PeakMemory(chosen.device)
-    for level in levels(problem, chosen.prior, chosen.hierarchy):
+    sizes = levels(problem, chosen.prior, chosen.hierarchy)
+    on_step = _counting_on(on_step, len(sizes))
+    for level in sizes:
         objective = EnergyObjective(guided(level, answer), chosen.distance, chosen.device)
         noise = SeededNoise.of(settings.seed, level)
         answer = _last(chosen.sampler.sample(counted, objective, noise), on_step)
@@ -138,6 +140,21 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
         made = Restoration(output, own.unknowns, record, one.problem, notes, radiance=scene, unused=_toning(one.task))
         finished.append(made)
     return finished
+
+
+def _counting_on(on_step: Callable[[Step], None] | None, sizes: int) -> Callable[[Step], None] | None:
+    """`on_step` with steps that are numbered through all sizes, each of which is taken to have as many as the first."""
+    if on_step is None or sizes == 1:
+        return on_step
+    told, done, left = on_step, 0, sizes
+
+    def counted(step: Step) -> None:
+        nonlocal done, left
+        told(Step(done + step.index, done + left * step.total, step.image))
+        if step.index == step.total:
+            done, left = done + step.total, left - 1
+
+    return counted
 
 
 def _last(steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tensor | None:
