@@ -103,12 +103,12 @@ class Beside(Measured):
         return moved
 
     @cached_property
-    def observed(self) -> Tensor:  # type: ignore[override]
+    def observed(self) -> Tensor:
         """The coefficients."""
         return self._joined([m.observed / m.sigma for m in self.parts])
 
     @cached_property
-    def system(self) -> SingularSystem:  # type: ignore[override]
+    def system(self) -> SingularSystem:
         """Of all together."""
         spread = [m.system.values.to(m.observed).expand_as(m.observed) for m in self.parts]
 
@@ -117,7 +117,7 @@ class Beside(Measured):
 
         def synthesise(c: Tensor) -> Tensor:
             lengths = [values[0].numel() for values in spread]
-            pieces = zip(self.parts, spread, c.split(lengths, dim=-1), strict=True)
+            pieces = zip(self.parts, spread, torch.split(c, lengths, dim=-1), strict=True)
             images = [m.system.synthesise((values > 0) * piece.reshape(values.shape)) for m, values, piece in pieces]
             return torch.stack(images).sum(0)
 
