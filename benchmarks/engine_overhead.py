@@ -6,32 +6,12 @@ python benchmarks/engine_overhead.py [--size 256] [--kernel average]
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 import click
 import torch
-from torch import Tensor
 
 import gdpkit
-from gdpkit import Denoised, Prior
-
-
-@dataclass(frozen=True)
-class Timed(Prior):
-    """A prior that measures the time spent in it."""
-
-    name = "timed"
-    prior: Prior
-    seconds: list[float] = field(default_factory=list)
-
-    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
-        """Ask the prior, and note how long it took."""
-        started = time.perf_counter()
-        answer = self.prior.denoise(noisy, sigma)
-        if noisy.is_cuda:
-            torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - started)
-        return answer
+from gdpkit.speed import Timed
 
 
 @click.command()

@@ -7,13 +7,20 @@ import math
 import torch
 
 from gdpkit import memory
-from gdpkit.components import Prior
+from gdpkit.components import Observation, Prior, Problem
 from gdpkit.errors import GdpkitError
+from gdpkit.functional import STRIP
 from gdpkit.priors.tiled import TiledPrior
 
 GB = 2**30
-IMAGES = 7
-"""Images in float32, of the size of the clean one, that reading, the default sampler and writing hold at once."""
+IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "derivative": 46}
+"""Images in float32, of the size of the clean one, that reading, the default sampler and writing hold at once.
+
+Of noise alone; with a singular system; where only parts are seen; where a degradation that is not linear changes every
+value by itself, in strips; and where derivatives of all of the image are held. Counted in tests/test_memory.py.
+"""
+
+EVALUATING = 6  # such images, while the network evaluates a tile
 
 LIBRARIES = 400 * 2**20
 """What the process holds before the work."""
@@ -28,8 +35,36 @@ which torch imports its compiler, and that would be most of such a run. Large ne
 UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
 
 
-def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> TiledPrior:
+def images(problem: Problem) -> float:
+    """How many images, of the size of the clean one, a run on this problem holds at once, about: `IMAGES`."""
+    several = len(problem.observations)
+    kinds = {"derivative"} if problem.losses else {_kind(o) for o in problem.observations}
+    held = float(max(IMAGES[kind] for kind in kinds))
+    if kinds != {"pixels"}:
+        return held + 2 * (several - 1)
+    if several > 1:
+        return several * held + 4
+    return held + (IMAGES["derivative"] - held) * min(1.0, STRIP / math.prod(problem.shape[1:]))
+
+
+def _kind(o: Observation) -> str:
+    if not o.degradation.linear:
+        return "pixels" if o.degradation.pixelwise else "derivative"
+    if o.weight is not None:
+        return "parts"
+    return "noise" if o.degradation.pixelwise else "system"
+
+
+def tiled(
+    prior: Prior,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    limit: float | None,
+    held: float = IMAGES["noise"],
+) -> TiledPrior:
     """The prior for a run on (images, height, width), told how many tiles to do at once.
+
+    `held`: how many images such a run holds at once (`images`).
 
     `limit` is in GB; None: all that is free. On the CPU it changes nothing but whether the run is begun, and small
     images are begun in any case.
@@ -40,7 +75,7 @@ def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit
     if device.type == "cpu" and limit is None and math.prod(shape) <= SMALL:
         return one
     allowed = memory.available(device) if limit is None else limit * GB
-    least = needed(one, shape, device)
+    least = needed(one, shape, device, held)
     if allowed is None:
         return one
     if least > allowed:
@@ -58,16 +93,25 @@ def tiled(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit
     return TiledPrior(prior=prior, batch=min(room, shape[0] * len(one.tiles(*shape[1:]))))
 
 
-def at_once(prior: Prior, shape: tuple[int, int, int], device: torch.device, limit: float | None) -> int:
+def at_once(
+    prior: Prior,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    limit: float | None,
+    held: float = IMAGES["noise"],
+) -> int:
     """How many problems of (images, height, width) fit into the memory, each with a tile in work: 1 to MOST."""
     allowed = memory.available(device) if limit is None else limit * GB
     if allowed is None:
         return 1
-    return min(MOST, max(1, int(allowed / needed(TiledPrior(prior=prior), shape, device))))
+    one = TiledPrior(prior=prior)
+    base = needed(one, (0, *shape[1:]), device, held)  # libraries and weights, which are there once
+    return min(MOST, max(1, int((allowed - base) / max(1, needed(one, shape, device, held) - base))))
 
 
-def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device) -> int:
+def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device, held: float = IMAGES["noise"]) -> int:
     """Bytes that a run with the default sampler holds at its peak, about; without the network where it does not say."""
     work = prior.work(*shape[1:])
-    images = IMAGES * 4 * 3 * math.prod(shape)
-    return images + int(0 if work is None else work[1]) + (LIBRARIES if device.type == "cpu" else 0)
+    image = 4 * 3 * math.prod(shape)
+    most = max(held * image, EVALUATING * image + (0 if work is None else work[1]))
+    return int(most) + (LIBRARIES if device.type == "cpu" else 0)

@@ -8,15 +8,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from gdpkit.functional import by_planes
+
 
 def dct(x: Tensor) -> Tensor:
     """The orthonormal DCT-II of the last two axes."""
-    return _dct(_dct(x).mT).mT
+    return by_planes(lambda plane: _dct(_dct(plane).mT).mT, x)
 
 
 def idct(c: Tensor) -> Tensor:
     """Its inverse, and its transpose."""
-    return _idct(_idct(c).mT).mT
+    return by_planes(lambda plane: _idct(_idct(plane).mT).mT, c)
 
 
 def response(taps: Tensor, first: float, size: int) -> Tensor:

@@ -82,7 +82,8 @@ class _PixelwiseMisfit:
     weight: Tensor | int
 
     def energy(self, predicted: Tensor) -> Tensor:
-        return (self.weight * self.kind.energy((predicted - self.image) / self.sigma)).flatten(1).sum(1)
+        residual = (predicted - self.image).div_(self.sigma)
+        return self.kind.energy(residual).mul_(self.weight).flatten(1).sum(1)
 
     def expansion(self, predicted: Tensor) -> tuple[Tensor, Map]:
         residual = (predicted - self.image) / self.sigma

@@ -19,6 +19,7 @@ from gdpkit.hierarchy import guided, levels
 from gdpkit.memory import PeakMemory
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
+from gdpkit.priors.wrapped import WrappedPrior
 from gdpkit.restoration import Restoration
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def restore(
             result do not depend on it.
         hierarchy: whether the problem is solved at smaller sizes first, to guide the large one (docs/method.md): auto,
             on or off.
-        on_step: called with every `Step`, at every size; raise from it to cancel.
+        on_step: called with every `Step`, numbered through all sizes; raise from it to cancel.
         **parameters: the task's own.
 
     Raises:
@@ -99,11 +100,13 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     started = time.perf_counter()
     chosen, settings = stated[0].chosen, stated[0].settings
     problem = stated[0].problem if len(stated) == 1 else Problem.stack([one.problem for one in stated])
-    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory)
+    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory, budget.images(problem))
     counted = _Counted(prior=prior)
     answer = None
     peak = PeakMemory(chosen.device)
-    for level in levels(problem, chosen.prior, chosen.hierarchy):
+    sizes = levels(problem, chosen.prior, chosen.hierarchy)
+    on_step = _counting_on(on_step, len(sizes))
+    for level in sizes:
         objective = EnergyObjective(guided(level, answer), chosen.distance, chosen.device)
         noise = SeededNoise.of(settings.seed, level)
         answer = _last(chosen.sampler.sample(counted, objective, noise), on_step)
@@ -139,13 +142,29 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     return finished
 
 
+def _counting_on(on_step: Callable[[Step], None] | None, sizes: int) -> Callable[[Step], None] | None:
+    """`on_step` with steps that are numbered through all sizes, each of which is taken to have as many as the first."""
+    if on_step is None or sizes == 1:
+        return on_step
+    told, done, left = on_step, 0, sizes
+
+    def counted(step: Step) -> None:
+        nonlocal done, left
+        told(Step(done + step.index, done + left * step.total, step.image))
+        if step.index == step.total:
+            done, left = done + step.total, left - 1
+
+    return counted
+
+
 def _last(steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tensor | None:
     """The image of the last step, after telling of each; None where there was none."""
     image = None
     for step in steps:
-        image = step.image
         if on_step is not None:
             on_step(step)
+        image = step.image if step.index == step.total else None
+        del step  # or it would hold its image while the next one is made
     return image
 
 
@@ -172,12 +191,11 @@ def load_prior(name_or_file: str | Path | None = None, device: str = "auto") -> 
     return prior
 
 
-@dataclass(frozen=True)
-class _Counted(Prior):
+@dataclass(frozen=True, eq=False)
+class _Counted(WrappedPrior):
     """A prior that counts its evaluations."""
 
     name = "counted"
-    prior: Prior
     _calls: list[int] = field(default_factory=lambda: [0])
 
     @property
@@ -186,8 +204,4 @@ class _Counted(Prior):
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         self._calls[0] += 1
-        return self.prior.denoise(noisy, sigma)
-
-    @property
-    def receptive_field(self) -> int | None:
-        return self.prior.receptive_field
+        return super().denoise(noisy, sigma)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -58,6 +59,25 @@ def in_strips(change: Callable[[Tensor], Tensor], image: Tensor, axis: int) -> T
     for one, into in zip(image.flatten(0, 1), out.flatten(0, 1), strict=True):
         for strip, place in zip(one.split(lines, axis), into.split(lines, axis), strict=True):
             place[:] = change(strip[None, None])[0, 0]
+    return out
+
+
+def by_planes(change: Callable[[Tensor], Tensor], image: Tensor, pixels: int | None = None) -> Tensor:
+    """`change` of (..., H, W), which treats every channel alike; large ones are taken one by one, as (1, 1, H, W).
+
+    What `change` needs by the way is several times as large as what it gives. `pixels`: of a channel, where what comes
+    out is larger than what goes in.
+    """
+    height, width = image.shape[-2:]
+    if (pixels or height * width) <= STRIP:
+        return change(image)
+    out: Tensor | None = None
+    for k, plane in enumerate(image.reshape(-1, 1, 1, height, width)):
+        changed = change(plane)
+        if out is None:
+            out = changed.new_empty(*image.shape[:-2], *changed.shape[-2:])
+        out.view(-1, *changed.shape[-2:])[k] = changed[0, 0]
+    assert out is not None
     return out
 
 
@@ -127,6 +147,10 @@ def decimate(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Te
     `first` is the position of the first tap relative to the first pixel of each block. Sides that are no multiple
     of `scale` lose their last rows and columns.
     """
+    return by_planes(partial(_decimated, taps=taps, first=first, scale=scale), image)
+
+
+def _decimated(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Tensor:
     batch, channels, height, width = image.shape
     rows, columns = height // scale, width // scale
     last = first + len(taps) - 1
@@ -143,6 +167,11 @@ def decimate(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Te
 
 def decimate_transpose(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Tensor:
     """The transpose of `decimate` for images whose sides are multiples of the scale: (B, C, h, w) -> (B, C, H, W)."""
+    larger = image.shape[-2] * image.shape[-1] * scale**2
+    return by_planes(partial(_spread, taps=taps, first=first, scale=scale), image, larger)
+
+
+def _spread(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Tensor:
     batch, channels, rows, columns = image.shape
     weights = torch.tensor(taps, dtype=image.dtype, device=image.device)
     flat = image.reshape(batch * channels, 1, rows, columns)

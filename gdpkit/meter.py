@@ -33,18 +33,9 @@ def meter(label: str, every: float | None = 10.0) -> Iterator[Meter]:
     if not sys.stderr.isatty():
         yield _Lines(label, every)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import TaskProgressColumn, TextColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
-    with bar:
+    with report.bar_of(TaskProgressColumn(), TextColumn("{task.fields[note]}", markup=False)) as bar:
         yield _Bar(bar, bar.add_task(label, total=1.0, note=""))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Literal
 
 import torch
@@ -90,10 +91,22 @@ class EnergyObjective:
             measured = [view.measured() for view in self._views]
             found = [one for one in measured if one is not None]
             if len(found) == len(measured) and (self._alone or spectra.orthogonal(found[0], found[1], self.shape)):
-                self._combined = found[0] if self._alone else spectra.beside(found)
+                self._combined = found[0] if self._alone else spectra.Beside(found)
             else:
                 self._joinable = False
         return self._combined
+
+    def _in_strips(self, ask: Callable[[EnergyObjective, Tensor], Tensor], x: Tensor) -> Tensor | None:
+        """What `ask` says of x strip by strip, where values have nothing to do with each other and x is large."""
+        if self._own != self._views or self._losses or not self._distance.pixelwise:
+            return None
+        return pointwise.in_strips(self._views, lambda views, rows: ask(self._seeing(views), rows), x)
+
+    def _seeing(self, views: list[View]) -> EnergyObjective:
+        other = copy(self)
+        other._own = other._views = views
+        other._misfits = [self._distance.misfit(v.image, v.sigma, v.weight) for v in views]
+        return other
 
     def energy(self, x: Tensor) -> Tensor:
         """E, (B,)."""
@@ -102,6 +115,9 @@ class EnergyObjective:
 
     def gradient(self, x: Tensor, reduction: Literal["sum", "mean"] = "sum") -> Tensor:
         """The gradient of E at x, or, with "mean", of the published loss: the mean over pixels of L plus lambda Q."""
+        whole = self._in_strips(lambda part, rows: part.gradient(rows), x) if reduction == "sum" else None
+        if whole is not None:
+            return whole
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             if reduction == "sum":
@@ -150,6 +166,10 @@ class EnergyObjective:
             moved: Tensor | None = own(x, view.image, variance.sqrt(), view.sigma, **view.unknowns)
             if moved is not None:
                 return moved
+
+        whole = self._in_strips(lambda part, rows: part.prox(rows, sigma), x)
+        if whole is not None:
+            return whole
 
         def penalised(z: Tensor) -> Tensor:
             return self.energy(z) + ((z - x) ** 2 / variance).flatten(1).sum(1)
@@ -279,7 +299,7 @@ class EnergyObjective:
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""
-        errors = [v.total((255 * (v.predict(x) - v.image)).square()) / v.count() for v in self._own]
+        errors = [v.total((v.predict(x) - v.image).mul_(255).square_()) / v.count() for v in self._own]
         return torch.stack(errors).mean(0)
 
     def _data(self, x: Tensor) -> Tensor:

@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 from gdpkit import budget, choices
-from gdpkit.choices import Settings
-from gdpkit.components import Prior, Task
+from gdpkit.choices import Chosen, Settings
+from gdpkit.components import Prior, Problem, Task
 from gdpkit.hierarchy import levels
+from gdpkit.objective import EnergyObjective
 from gdpkit.priors.tiled import TiledPrior
 
 PROBE_SIDE = 128
 LONG_SECONDS = 2.0
+SMALL = 512 * 512  # pixels
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,24 @@ class Plan:
 def plan(task: Task, settings: Settings) -> Plan:
     """Read the task's files, count the evaluations, and time one of a small image on this machine."""
     chosen = choices.choose(task, settings)
+    started = time.perf_counter()
     problem = task.problem()
+    reading = time.perf_counter() - started
     shape = problem.shape
     _, height, width = shape
     chosen.prior.load(chosen.device)
-    tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory)
+    held = budget.images(problem)
+    tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory, held)
     each = chosen.sampler.evaluations
     shapes = [level.shape for level in levels(problem, chosen.prior, chosen.hierarchy)]
     seconds = memory = None
     work = tiled.work(height, width)
     if each is not None:
         share = sum(shape[0] * _share(tiled, *shape[1:]) for shape in shapes)
-        seconds = round(each * share * _seconds_of_probe(chosen.prior, chosen.device), 2)
+        network = each * share * _seconds_of_probe(chosen.prior, chosen.device)
+        seconds = round(reading + network + each * _seconds_of_a_step(problem, chosen), 2)
     if work is not None:
-        memory = round(budget.needed(tiled, shape, chosen.device) / 2**20, 0)
+        memory = round(budget.needed(tiled, shape, chosen.device, held) / 2**20, 0)
     return Plan(
         task=task.name,
         prior=chosen.prior.name,
@@ -81,6 +87,18 @@ def _share(tiled: TiledPrior, height: int, width: int) -> float:
     # Where the operations are known: attention grows with the square of the pixels, sides are extended.
     work, probed = tiled.work(height, width), tiled.prior.work(PROBE_SIDE, PROBE_SIDE)
     return work[0] / probed[0] if work and probed and probed[0] else tiled.pixels(height, width) / PROBE_SIDE**2
+
+
+def _seconds_of_a_step(problem: Problem, chosen: Chosen) -> float:
+    """How long the rest of a step takes: tried where the image is small, elsewhere it is little beside the network."""
+    if math.prod(problem.shape) > SMALL:
+        return 0.0
+    objective = EnergyObjective(problem, chosen.distance, chosen.device)
+    x = torch.full(objective.shape, 0.5, device=objective.device)
+    objective.fit(objective.prox(x, 0.1))  # what is prepared once
+    started = time.perf_counter()
+    objective.fit(objective.prox(x, 0.1))
+    return time.perf_counter() - started
 
 
 def _seconds_of_probe(prior: Prior, device: torch.device) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from gdpkit.components import Measured, SingularSystem
+from gdpkit.functional import STRIP
 from gdpkit.views import View
 
 STEPS = 2
@@ -36,6 +37,23 @@ def combined(views: Sequence[View]) -> Measured:
     root = precision.sqrt()
     system = SingularSystem(values=root, analyse=_same, synthesise=_same, observe=_same, render=_same, pixelwise=True)
     return Measured(system, root * mean, 1.0)
+
+
+def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor], x: Tensor) -> Tensor | None:
+    """`ask` of the views of each strip of rows and of these rows of x, put together; (B, C, H, W) as x.
+
+    Derivatives hold tens of images by the way, and of a strip they are small. None where x is one strip, or where a
+    view is not divisible.
+    """
+    height, width = x.shape[-2:]
+    lines = max(1, STRIP // width)
+    if height <= lines or not all(view.divisible for view in views):
+        return None
+    whole = torch.empty_like(x)
+    for top in range(0, height, lines):
+        rows = slice(top, min(top + lines, height))
+        whole[..., rows, :] = ask([view.rows(rows) for view in views], x[..., rows, :])
+    return whole
 
 
 def told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from rich.progress import Progress, ProgressColumn
     from torch import Tensor
 
     from gdpkit.components import Step
@@ -31,6 +32,11 @@ _EVERY = 10.0
 def warn(message: str) -> None:
     """One line on standard error: standard output belongs to results."""
     click.echo(message, err=True)
+
+
+def as_json(record: Any) -> None:
+    """A record on standard output."""
+    click.echo(json.dumps(record, indent=2))
 
 
 def explain(error: BaseException) -> tuple[str, int]:
@@ -78,7 +84,7 @@ def failure_as_json(source: Path, wanted: bool) -> Iterator[None]:
         yield
     except Exception as error:
         if wanted:
-            click.echo(json.dumps({"input": str(source), "error": explain(error)[0]}, indent=2))
+            as_json({"input": str(source), "error": explain(error)[0]})
         raise
 
 
@@ -130,16 +136,23 @@ def counting(label: str, what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    # rich would otherwise send what is written to standard output to its own console, standard error.
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
-    with bar:
-        shown = bar.add_task(escape(label), total=None)
+    with bar_of(MofNCompleteColumn()) as bar:
+        shown = bar.add_task(label, total=None)
         yield lambda index, total: bar.update(shown, completed=index, total=total)
+
+
+def bar_of(done: ProgressColumn, *behind: ProgressColumn) -> Progress:
+    """A bar on standard error that goes when it is done: a name, how far it is, the time left, and what is `behind`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), done, TimeRemainingColumn(), *behind
+    # rich would otherwise send what is written to standard output to its own console, standard error.
+    return Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+    )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -70,37 +71,63 @@ def orthogonal(first: Measured, second: Measured, shape: Sequence[int]) -> bool:
     a, b = first.system, second.system
     trial = torch.randn(1, *shape[1:], generator=torch.Generator().manual_seed(0)).to(first.observed)
     told = b.synthesise((b.values.to(trial) > 0) * b.analyse(trial))
-    shared = (a.values.to(trial) > 0) * a.analyse(told)
+    del trial
+    shared = (a.values.to(told) > 0) * a.analyse(told)
     return bool(shared.abs().max() <= 1e-4 * told.abs().max())
 
 
-def beside(measured: Sequence[Measured]) -> Measured:
+class Beside(Measured):
     """What observations that tell of different things (`orthogonal`) tell together, with unit noise.
 
-    Their coefficients lie one after the other, (B, 1, 1, N).
+    Their coefficients lie one after the other, (B, 1, 1, N). They are put together only for who asks for them: the data
+    step takes the parts one by one, as what is joined is as large as the image again.
     """
-    spread = [(m.observed, m.system.values.to(m.observed).expand_as(m.observed)) for m in measured]
-    shapes = [observed.shape for observed, _ in spread]
 
-    def joined(parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat([p.expand(shape).flatten(1) for p, shape in zip(parts, shapes, strict=True)], 1)[:, None, None]
+    sigma = 1.0
 
-    def analyse(x: Tensor) -> Tensor:
-        return joined([m.system.analyse(x) for m in measured])
+    def __init__(self, parts: Sequence[Measured]) -> None:
+        self.__dict__["_parts"] = tuple(parts)  # a Measured is frozen
 
-    def synthesise(c: Tensor) -> Tensor:
-        image, first = None, 0
-        for m, (observed, values) in zip(measured, spread, strict=True):
-            last = first + observed[0].numel()
-            part = m.system.synthesise((values > 0) * c[..., first:last].reshape(observed.shape))
-            image, first = part if image is None else image + part, last
-        assert image is not None
-        return image
+    @property
+    def parts(self) -> Sequence[Measured]:
+        """Of each observation by itself."""
+        return tuple(self.__dict__["_parts"])
 
-    values = joined([values / m.sigma for m, (_, values) in zip(measured, spread, strict=True)])
-    alike = all(m.system.pixelwise for m in measured)
-    system = SingularSystem(values, analyse, synthesise, observe=_same, render=_same, pixelwise=alike)
-    return Measured(system, joined([m.observed / m.sigma for m in measured]), 1.0)
+    def moved(self, x: Tensor, gain: Map) -> Tensor:
+        """x moved by each part, none of which changes what another sees."""
+        moved = x
+        for m in self.parts:
+            s = m.system.values.to(x)
+            missing = m.observed.addcmul(s, m.system.analyse(x), value=-1).div_(m.sigma)
+            moved = moved + m.system.synthesise(missing.mul_(gain(s / m.sigma)))
+        return moved
+
+    @cached_property
+    def observed(self) -> Tensor:
+        """The coefficients."""
+        return self._joined([m.observed / m.sigma for m in self.parts])
+
+    @cached_property
+    def system(self) -> SingularSystem:
+        """Of all together."""
+        spread = [m.system.values.to(m.observed).expand_as(m.observed) for m in self.parts]
+
+        def analyse(x: Tensor) -> Tensor:
+            return self._joined([m.system.analyse(x) for m in self.parts])
+
+        def synthesise(c: Tensor) -> Tensor:
+            lengths = [values[0].numel() for values in spread]
+            pieces = zip(self.parts, spread, torch.split(c, lengths, dim=-1), strict=True)
+            images = [m.system.synthesise((values > 0) * piece.reshape(values.shape)) for m, values, piece in pieces]
+            return torch.stack(images).sum(0)
+
+        values = self._joined([s / m.sigma for m, s in zip(self.parts, spread, strict=True)])
+        alike = all(m.system.pixelwise for m in self.parts)
+        return SingularSystem(values, analyse, synthesise, observe=_same, render=_same, pixelwise=alike)
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        shapes = [m.observed.shape for m in self.parts]
+        return torch.cat([p.expand(s).flatten(1) for p, s in zip(parts, shapes, strict=True)], 1)[:, None, None]
 
 
 def symmetric(kernel: Tensor) -> bool:

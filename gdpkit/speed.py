@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from gdpkit.components import Denoised, Prior
 from gdpkit.engine import restore
+from gdpkit.priors.wrapped import WrappedPrior
 
 ROUNDS = 5  # of which the quickest counts: what else the machine does only ever takes time
 WHOLE_SECONDS = 0.3  # a round of a quick operation repeats it for so long
@@ -25,11 +26,10 @@ LEVEL = 0.1  # any: the network's work does not depend on it
 
 
 @dataclass(frozen=True, eq=False)
-class Timed(Prior):
+class Timed(WrappedPrior):
     """A prior that measures the time spent in it: `seconds` has one entry an evaluation."""
 
     name = "timed"
-    prior: Prior
     seconds: list[float] = field(default_factory=list)
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
@@ -40,16 +40,6 @@ class Timed(Prior):
         _settle(noisy.device)
         self.seconds.append(time.perf_counter() - started)
         return answer
-
-    @property
-    def receptive_field(self) -> int | None:
-        """Of the prior."""
-        return self.prior.receptive_field
-
-    @property
-    def training_size(self) -> int | None:
-        """Of the prior."""
-        return self.prior.training_size
 
 
 def machine(device: torch.device) -> dict[str, Any]:

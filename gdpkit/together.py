@@ -19,7 +19,8 @@ def most(stated: Stated) -> int:
     chosen = stated.chosen
     if chosen.device.type == "cpu" or not _independent(stated):
         return 1
-    return budget.at_once(chosen.prior, stated.problem.shape, chosen.device, stated.settings.memory)
+    held = budget.images(stated.problem)
+    return budget.at_once(chosen.prior, stated.problem.shape, chosen.device, stated.settings.memory, held)
 
 
 def alike(one: Stated, other: Stated) -> bool:

@@ -91,6 +91,21 @@ class View:
         few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
         return few, thin
 
+    @property
+    def divisible(self) -> bool:
+        """Whether rows of it are an observation of their own: of a pixelwise D none of whose unknowns is a map."""
+        return self.degradation.pixelwise and all(u.shape[-2:].numel() == 1 for u in self.unknowns.values())
+
+    def rows(self, rows: slice) -> View:
+        """The view of some rows of pixels, with the present unknowns; only where it is divisible."""
+        few = copy(self)
+        few.image = self.image[..., rows, :]
+        few.weight = None if self.weight is None else self.weight[..., rows, :]
+        few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
+        few._linear = few._system = few._observed = None
+        few._decomposed = False
+        return few
+
     def weighed(self, share: Tensor) -> View:
         """The view with its weights multiplied by these."""
         other = copy(self)
@@ -147,7 +162,9 @@ class View:
         system = self.degradation.spectral((channels, height, width), **self.unknowns)
         if system is None or self.weight is None:
             return system
-        return system.weighed(self.weight) if system.pixelwise else None
+        # Of lost pixels all channels are lost together: one root of the weight serves them.
+        weight = self.weight if self.weight.stride(1) else self.weight[:, :1]
+        return system.weighed(weight) if system.pixelwise else None
 
     def pinv(self, y: Tensor) -> Tensor:
         """The smallest image that a linear D maps to y, or nearest to it; pixels of no weight do not count."""

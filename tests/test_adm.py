@@ -283,3 +283,18 @@ def test_declaration_does_not_import_torch():
     code = "import sys, gdpkit.priors.adm; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_what_a_file_says_is_read_once_until_it_changes(bare, monkeypatch):
+    beside = bare.with_suffix(".json")
+    beside.write_text(json.dumps(CONFIGS["adm_a"]))
+    read = []
+    whole = adm.outline
+    monkeypatch.setattr(adm, "outline", lambda *given, **named: read.append(given) or whole(*given, **named))
+    prior = adm.AdmPrior(file=bare)
+    told = [(prior.training_size, prior.notes, prior.work(32, 32)) for _ in range(3)]
+    assert told == 3 * told[:1]
+    assert len(read) == 2
+    os.utime(beside, ns=(1, 1))
+    assert prior.training_size == told[0][0]
+    assert len(read) == 3

@@ -195,3 +195,19 @@ def test_a_dry_run_counts_every_level() -> None:
 def test_other_wishes_are_an_error() -> None:
     with pytest.raises(GdpkitError, match="hierarchy must be auto, on or off, not 'maybe'"):
         Settings(hierarchy="maybe")
+
+
+def test_steps_are_numbered_through_all_sizes() -> None:
+    lost = np.zeros((64, 64), bool)
+    lost[20:45, 20:45] = True
+    seen: list[tuple[int, int]] = []
+    restore(
+        "inpaint",
+        image=picture(1, 3, 64, 64),
+        mask=lost.astype(np.float32),
+        prior=Trained(),
+        steps=3,
+        device="cpu",
+        on_step=lambda step: seen.append((step.index, step.total)),
+    )
+    assert seen == [(k, 6) for k in range(1, 7)]

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 import gdpkit
-from gdpkit import Denoised, GdpkitError, Prior, budget, choices, memory, planning
+from gdpkit import Denoised, GdpkitError, Prior, budget, choices, dct, functional, memory, planning, pointwise
 from gdpkit.choices import Settings
-from gdpkit.priors import tiles
+from gdpkit.objective import EnergyObjective
+from gdpkit.priors import cost, tiles
 from gdpkit.testing import picture
 
 CPU = torch.device("cpu")
@@ -116,3 +117,66 @@ def test_memory_must_be_more_than_nothing() -> None:
     for wrong in (0, float("inf"), float("nan"), "4"):
         with pytest.raises(GdpkitError, match="memory must be more than 0"):
             Settings(memory=wrong)  # type: ignore[arg-type]
+
+
+# -- what a run holds -------------------------------------------------------------------------------------------------
+
+SIDE = 192
+
+
+def held(task: str, **parameters: Any) -> float:
+    """The most tensors that a run held at once, in images of its result; small ones count as large ones do."""
+    with torch.no_grad(), cost._Held(torch.nn.Identity()) as counted:
+        result = gdpkit.restore(task, prior=Known(), steps=2, device="cpu", hierarchy="off", memory=4, **parameters)
+    return counted.most / (4 * result.tensor.numel())
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters"),
+    [
+        ("denoise", {"sigma": 25.0}),
+        ("sr", {"scale": 2, "kernel": "bicubic"}),
+        ("inpaint", {"mask": torch.nn.functional.pad(torch.ones(1, 1, 90, 90), (50, 52, 50, 52))[0]}),
+        ("deblur", {"kernel": "gaussian:9,2", "noise": 2.0, "boundary": "reflect"}),
+        ("restore", {"stages": ("expose:gain=0.2",)}),
+    ],
+)
+def test_a_run_holds_no_more_images_than_are_counted_for_it(
+    monkeypatch: pytest.MonkeyPatch, task: str, parameters: dict[str, Any]
+) -> None:
+    for module in (functional, pointwise, budget):
+        monkeypatch.setattr(module, "STRIP", SIDE * SIDE // 8)
+    side = SIDE // 2 if task == "sr" else SIDE
+    image = picture(1, 3, side, side) * (0.2 if task == "restore" else 1)
+    problem = choices.task(task, {"image": image, **parameters}).problem()
+    told = budget.images(problem)
+    assert told / 2 < held(task, image=image, **parameters) < told
+
+
+def test_large_channels_one_by_one_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture(2, 3, 48, 56)
+    taps = functional.downsample_taps("bicubic", 4)
+
+    def answers() -> list[Tensor]:
+        small = functional.decimate(image, *taps, 4)
+        return [small, functional.decimate_transpose(small, *taps, 4), dct.dct(image), dct.idct(image[0, 0])]
+
+    whole = answers()
+    monkeypatch.setattr(functional, "STRIP", 100)
+    for one, other in zip(whole, answers(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["mse", "huber"])
+def test_large_images_in_strips_give_the_same(monkeypatch: pytest.MonkeyPatch, distance: str) -> None:
+    problem = choices.task("lowlight", {"image": 0.2 * picture(1, 3, 40, 36)}).problem()
+    z = picture(1, 3, 40, 36)
+
+    def answers() -> list[Tensor]:
+        objective = EnergyObjective(problem, distance)
+        return [objective.gradient(z), objective.prox(z, 0.1)]
+
+    whole = answers()
+    monkeypatch.setattr(pointwise, "STRIP", 100)
+    for one, other in zip(whole, answers(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -60,8 +60,18 @@ def test_time_is_that_of_the_probe_for_every_evaluation_and_pixel(
     monkeypatch: pytest.MonkeyPatch, batch: int, steps: int
 ) -> None:
     monkeypatch.setattr(planning, "_seconds_of_probe", lambda prior, device: 3.0)
+    monkeypatch.setattr(planning, "_seconds_of_a_step", lambda problem, chosen: 0.5)
     plan = planning.plan(task(batch, 3, 16, 24), Settings(prior="tv", sampler="gdp", steps=steps, device="cpu"))
-    assert plan.seconds == pytest.approx(3.0 * steps * batch * 32 * 48 / planning.PROBE_SIDE**2, abs=0.01)
+    of_steps = steps * (0.5 + 3.0 * batch * 32 * 48 / planning.PROBE_SIDE**2)
+    assert plan.seconds is not None and of_steps - 0.01 < plan.seconds < of_steps + 2  # and reading the picture
+
+
+def test_a_plan_counts_reading_and_the_rest_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_seconds_of_probe", lambda prior, device: 0.0)
+    now = iter([0.0, 7.0, 10.0, 12.0])
+    monkeypatch.setattr(planning.time, "perf_counter", lambda: next(now))
+    plan = planning.plan(task(1, 3, 16, 24), Settings(prior="tv", sampler="gdp", steps=5, device="cpu"))
+    assert plan.seconds == 7 + 5 * 2
 
 
 def test_memory_grows_with_the_picture() -> None:

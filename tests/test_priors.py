@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import Tensor
 
-from gdpkit import testing
+from gdpkit import Prior, testing
 from gdpkit.degradations.downsample import Downsample
 from gdpkit.priors.gaussian import GaussianPrior
 from gdpkit.priors.tv import TotalVariationPrior
+from gdpkit.priors.wrapped import WrappedPrior
 
 # -- Gaussian field ---------------------------------------------------------------------------------------------------
 
@@ -152,3 +154,35 @@ def test_tv_changes_little_where_the_pyramid_gains_a_level(weight: float) -> Non
     sigma = math.sqrt(weight / 10)
     below, above = (prior.denoise(clean + sigma * noise, sigma * f).clean for f in (0.999, 1.001))
     assert float((below - above).abs().max()) < 0.02
+
+
+# -- A prior that stands for another ----------------------------------------------------------------------------------
+
+
+def test_a_wrapped_prior_answers_as_the_one_it_stands_for() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Telling(GaussianPrior):
+        name = "telling"
+        receptive_field = 9
+        training_size = 64
+        notes = ("a note",)
+        sha256 = "0123"
+        loaded: list[str] = field(default_factory=list)
+
+        def load(self, device: object) -> None:
+            self.loaded.append(str(device))
+
+        def work(self, height: int, width: int) -> tuple[float, float]:
+            return float(height), float(width)
+
+    told = {name for name, value in vars(Prior).items() if isinstance(value, property)}
+    assert told == {"receptive_field", "training_size", "notes", "sha256"}
+    prior = Telling()
+    wrapped = WrappedPrior(prior=WrappedPrior(prior=prior))
+    for name in told:
+        assert getattr(wrapped, name) == getattr(prior, name)
+    assert wrapped.work(3, 4) == (3.0, 4.0)
+    wrapped.load("cpu")
+    assert prior.loaded == ["cpu"]
+    noisy = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(wrapped.denoise(noisy, 0.2).clean, prior.denoise(noisy, 0.2).clean)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import gdpkit
-from gdpkit import Denoised, Prior, speed
+from gdpkit import Denoised, speed
 from gdpkit.priors.embedded import EmbeddedPrior
+from gdpkit.priors.wrapped import WrappedPrior
 
 PHOTO = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LINEAR: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -26,11 +27,10 @@ LINEAR: dict[str, tuple[str, Mapping[str, Any]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Watched(Prior):
+class Watched(WrappedPrior):
     """A prior that remembers what it was asked, and whether gradients were on."""
 
     name = "watched"
-    prior: Prior
     asked: list[tuple[Tensor, float]] = field(default_factory=list)
     gradients: list[bool] = field(default_factory=list)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,7 +76,7 @@ def _bench(
     found["restorations"] = _restorations(network, where, found, full, skipped)
     found["skipped"] = skipped
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        report.as_json(found)
     else:
         _print(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -64,7 +63,7 @@ def _list(kind: str | None, as_json: bool) -> None:
             rows.append([_singular(each), name, about])
     if as_json:
         keys = ("kind", "name", "about")
-        click.echo(json.dumps({"components": [dict(zip(keys, row, strict=True)) for row in rows]}, indent=2))
+        report.as_json({"components": [dict(zip(keys, row, strict=True)) for row in rows]})
     elif kind:
         report.table(["name", "what it does"], [row[1:] for row in rows])
     else:
@@ -79,7 +78,7 @@ def _describe(name: str, as_json: bool) -> None:
         raise UnknownNameError(f"nothing is called {name!r}.{did_you_mean(name, known)}{table.hidden()}")
     if as_json:
         records = [_record(kind, table.get(kind, name), table) for kind in kinds]
-        click.echo(json.dumps({"components": records}, indent=2))
+        report.as_json({"components": records})
         return
     for i, kind in enumerate(kinds):
         if i:
@@ -159,7 +158,7 @@ def _plugins(as_json: bool) -> None:
     conflicts = table.conflicts()
     if as_json:
         plugins = [{**asdict(p), "state": table.state(p)} for p in table.plugins]
-        click.echo(json.dumps({"plugins": plugins, "conflicts": conflicts}, indent=2))
+        report.as_json({"plugins": plugins, "conflicts": conflicts})
         return
     rows = [
         [p.name, table.state(p), p.distribution, p.version, ", ".join(p.offers) or "nothing"] for p in table.plugins

@@ -240,7 +240,7 @@ def _write(out: Path, results: Results, overwrite: bool) -> None:
 
 def _print(results: Results, as_csv: bool, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(results.record(), indent=2))
+        report.as_json(results.record())
     elif as_csv:
         click.echo(os.fsencode(results.csv()), nl=False)
     else:

@@ -66,7 +66,7 @@ def run(
         _keep(folder / "results.json", json.dumps(record, indent=2) + "\n")
         _keep(folder / "results.csv", _csv(results))
     if as_json:
-        click.echo(json.dumps(record, indent=2))
+        report.as_json(record)
     elif as_csv:
         click.echo(_csv(results), nl=False)
     else:

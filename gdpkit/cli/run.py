@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -153,7 +152,7 @@ def _run(
         with report.failure_as_json(job.source, as_json):
             record = jobs.plan(job, job.source.name, run) if dry_run else jobs.restore(job, run)
         if as_json:
-            click.echo(json.dumps(record, indent=2))
+            report.as_json(record)
         return
     if dry_run:
         for k, job in enumerate(inputs):
@@ -162,7 +161,7 @@ def _run(
     else:
         jobs.restore_all(inputs, run)
     if as_json:
-        click.echo(json.dumps({"results": [run.results[k] for k in range(len(inputs))]}, indent=2))
+        report.as_json({"results": [run.results[k] for k in range(len(inputs))]})
     if run.failed:
         report.warn(f"{len(run.failed)} of {len(inputs)} failed.")
         click.get_current_context().exit(2 if run.failed == [2] * len(inputs) else 1)

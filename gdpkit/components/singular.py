@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -67,8 +67,13 @@ class Measured:
     observed: Tensor
     sigma: float
 
+    @property
+    def parts(self) -> Sequence[Measured]:
+        """What was observed, apart where several observations tell of different things; most are in one part."""
+        return (self,)
+
     def moved(self, x: Tensor, gain: Callable[[Tensor], Tensor]) -> Tensor:
         """x + V diag(gain(s)) (U^T y - s V^T x): every data step is one of these with another gain."""
         s = self.system.values.to(x)
         missing = self.observed.addcmul(s, self.system.analyse(x), value=-1)
-        return x + self.system.synthesise(gain(s) * missing)
+        return x + self.system.synthesise(missing.mul_(gain(s)))

@@ -53,7 +53,7 @@ class Picture:
 def to_tensor(array: NDArray[Any], top: float = 1.0) -> Tensor:
     """(H, W) or (H, W, C) numbers in 0..top to float32 (1, C, H, W), divided by `top`."""
     planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32) / np.float32(top))[None]
+    return torch.from_numpy(np.divide(planes, np.float32(top), dtype=np.float32, order="C", casting="same_kind"))[None]
 
 
 def to_array(pixels: Tensor) -> NDArray[np.float32]:

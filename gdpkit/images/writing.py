@@ -175,7 +175,9 @@ def _encode(
     if alpha is not None:
         plane = Image.fromarray(to_array(alpha)).resize(array.shape[1::-1], Image.Resampling.LANCZOS)
         array = np.concatenate([array, np.asarray(plane)[..., None]], axis=2)
-    levels = np.rint(array.clip(0, 1) * np.float32(2**bits - 1))
+    levels = array.clip(0, 1)
+    levels *= np.float32(2**bits - 1)
+    np.rint(levels, out=levels)
     if kind == "TIFF":
         return encoders.tiff(levels.astype(np.uint16 if bits == 16 else np.uint8), exif, icc)
     if bits == 16:

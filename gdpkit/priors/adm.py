@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gdpkit.priors.adm_network import AdmNetwork
     from gdpkit.schedule import Schedule
 
+Stamps = tuple[int, ...]
+
 __all__ = ["AdmConfig", "AdmPrior", "build", "load"]
 
 
@@ -101,9 +103,14 @@ def _find_config(
         raise type(error)(f"{source}: {error}") from None
 
 
+def _beside(path: Path) -> tuple[Path, ...]:
+    """Where flags may be written."""
+    return path.with_name(path.name + ".json"), path.with_suffix(".json"), path.with_name("configs.json")
+
+
 def _flags_beside(path: Path, metadata: Mapping[str, str]) -> tuple[Path, dict[str, object]]:
     """The flags written beside a checkpoint or in it, and the file they are from; none: {}."""
-    for beside in (path.with_name(path.name + ".json"), path.with_suffix(".json"), path.with_name("configs.json")):
+    for beside in _beside(path):
         if not beside.is_file():
             continue
         flags = _read_json(beside, beside.read_bytes())
@@ -162,11 +169,7 @@ class AdmPrior(Prior):
 
     def work(self, height: int, width: int) -> tuple[float, float]:
         """Counted from the network's shapes."""
-        from gdpkit.priors import filling
-
-        network = self.outline()
-        height, width = height + -height % network.multiple, width + -width % network.multiple
-        return filling.evaluation(network, height, width, _rest(network))
+        return _work(self, self._stamps(), height, width)
 
     def outline(self) -> AdmNetwork:
         """The network on the `meta` device, which has its shapes and its precision."""
@@ -183,20 +186,14 @@ class AdmPrior(Prior):
         """Says so where a class is wanted and was not given."""
         from gdpkit.priors import ddpm
 
-        config = self.outline().config
+        config, _ = _described(self, self._stamps())
         told = not config.class_cond or config.label >= 0
         return () if told else (ddpm.note_on_classes(config.num_classes, self.file.name),)
 
     @property
     def training_size(self) -> int | None:
         """The side of its images, where the flags say it or the public checkpoint of such levels tells it."""
-        from gdpkit.priors.adm_config import DEFAULT_CHANNEL_MULT
-        from gdpkit.priors.weights import describe_weights
-
-        config = self.outline().config
-        told = "image_size" in _flags_beside(self.file, describe_weights(self.file)[1])[1]
-        public = DEFAULT_CHANNEL_MULT.get(config.image_size) == config.channel_mult
-        return config.image_size if told or public else None
+        return _described(self, self._stamps())[1]
 
     @property
     def sha256(self) -> str:
@@ -220,15 +217,40 @@ class AdmPrior(Prior):
         return ddpm.computed(self.precision, torch.device(device), network.held)
 
     def _network(self, device: str | torch.device) -> tuple[AdmNetwork, Schedule]:
+        return _cached(self, self._stamps(), str(device))
+
+    def _stamps(self) -> Stamps:
+        """When the file and what stands beside it changed: what was read of them serves until then."""
         try:
-            stamp = self.file.stat().st_mtime_ns
+            stamps = [self.file.stat().st_mtime_ns]
         except OSError as error:
             raise GdpkitError(f"cannot read the prior {self.file}: {error.strerror}") from error
-        return _cached(self, stamp, str(device))
+        return (*stamps, *(f.stat().st_mtime_ns if f.is_file() else 0 for f in _beside(self.file)))
+
+
+@lru_cache(maxsize=4)
+def _described(prior: AdmPrior, stamps: Stamps) -> tuple[AdmConfig, int | None]:
+    """The configuration, and the side of the images it was trained on where that is known."""
+    from gdpkit.priors.adm_config import DEFAULT_CHANNEL_MULT
+    from gdpkit.priors.weights import describe_weights
+
+    config = prior.outline().config
+    told = "image_size" in _flags_beside(prior.file, describe_weights(prior.file)[1])[1]
+    public = DEFAULT_CHANNEL_MULT.get(config.image_size) == config.channel_mult
+    return config, config.image_size if told or public else None
+
+
+@lru_cache(maxsize=32)
+def _work(prior: AdmPrior, stamps: Stamps, height: int, width: int) -> tuple[float, float]:
+    from gdpkit.priors import filling
+
+    network = prior.outline()
+    height, width = height + -height % network.multiple, width + -width % network.multiple
+    return filling.evaluation(network, height, width, _rest(network))
 
 
 @lru_cache(maxsize=2)
-def _cached(prior: AdmPrior, stamp: int, device: str) -> tuple[AdmNetwork, Schedule]:
+def _cached(prior: AdmPrior, stamps: Stamps, device: str) -> tuple[AdmNetwork, Schedule]:
     from gdpkit.priors.filling import fill
     from gdpkit.schedule import Schedule
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from gdpkit.components import Denoised, Prior
 from gdpkit.priors import tiles
 from gdpkit.priors.tiles import Tile
+from gdpkit.priors.wrapped import WrappedPrior
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 Part = tuple[int, Tile]
@@ -22,7 +22,7 @@ Part = tuple[int, Tile]
 
 
 @dataclass(frozen=True, eq=False)
-class TiledPrior(Prior):
+class TiledPrior(WrappedPrior):
     """Another prior, shown large images in tiles (`gdpkit.priors.tiles`); what is small enough it sees whole.
 
     Where the prior declares a receptive field, the answer is the untiled one but for rounding, provided that the
@@ -35,7 +35,6 @@ class TiledPrior(Prior):
     """
 
     name = "tiled"
-    prior: Prior
     batch: int = 1
     _halved: list[int] = field(default_factory=list)
 
@@ -87,25 +86,6 @@ class TiledPrior(Prior):
     def pixels(self, height: int, width: int) -> int:
         """How many pixels the prior is shown of an image of this size, those that several tiles share as often."""
         return sum(math.prod(tile.size) for tile in self.tiles(height, width))
-
-    def load(self, device: str | torch.device) -> None:
-        """The prior's weights."""
-        self.prior.load(device)
-
-    @property
-    def receptive_field(self) -> int | None:
-        """Of the prior."""
-        return self.prior.receptive_field
-
-    @property
-    def training_size(self) -> int | None:
-        """Of the prior."""
-        return self.prior.training_size
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the prior."""
-        return self.prior.sha256
 
     def work(self, height: int, width: int) -> tuple[float, float] | None:
         """The operations of all tiles, and the memory of as many as are done at once."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit.components import Objective
+from gdpkit.samplers import membrane
 
 CLIPPINGS = 12
 POWER_ITERATIONS = 12
@@ -47,12 +48,11 @@ def known_noise(objective: Objective) -> tuple[float, float]:
     Without a singular system the best follows from the largest curvature of E, and the worst counts as unseen.
     """
     if objective.supports("spectral"):
-        measured = objective.spectral()
-        s = measured.system.values
-        best, least = float(s.max()), float(s.min())
-        whole = measured.observed[0].numel() >= math.prod(objective.shape[1:])
-        worst = measured.sigma / least if least > 0 and whole else math.inf
-        return measured.sigma / max(best, 1e-30), worst
+        parts = objective.spectral().parts
+        best = max(float(m.system.values.max()) / m.sigma for m in parts)
+        least = min(float(m.system.values.min()) / m.sigma for m in parts)
+        whole = sum(m.observed[0].numel() for m in parts) >= math.prod(objective.shape[1:])
+        return 1 / max(best, 1e-30), 1 / least if least > 0 and whole else math.inf
     return sharpest(objective) ** -0.5, math.inf
 
 
@@ -101,9 +101,13 @@ def smooth(objective: Objective, sigma: float) -> Tensor:
     if not objective.supports("spectral"):  # where a proximal step takes many iterations, this would take longest
         return x
     # A filter leaves nothing open but what is finer than a pixel or two: once does, and its data steps take longer.
-    repeated = objective.spectral().system.pixelwise
+    repeated = all(m.system.pixelwise for m in objective.spectral().parts)
+    widest = math.inf
+    if repeated and (wide := membrane.filled(objective, x, sigma)) is not None:
+        x, widest = wide, membrane.BLOCK
+        del wide
     for width, times in COARSE_TO_FINE:
-        for _ in range((times if repeated else 1) if width < min(x.shape[-2:]) else 0):
+        for _ in range((times if repeated else 1) if width < min(widest, *x.shape[-2:]) else 0):
             x = objective.prox(_blurred(x, width), sigma)
     return x
 
@@ -144,10 +148,14 @@ def informed(objective: Objective, x: Tensor, sigma: float) -> Tensor:
 
 def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     """x where it explains the observations to within their noise; elsewhere the nearest that does, in [0, 1]."""
-    fits = objective.discrepancy(x.clamp(0, 1)) <= 1
+    clipped = x.clamp(0, 1)
+    fits = objective.discrepancy(clipped) <= 1
     if fits.all():
-        return x.clamp(0, 1)
-    return torch.where(fits.view(-1, 1, 1, 1), x.clamp(0, 1), prox_within_range(objective, x, sigma))
+        return clipped
+    if not fits.any():
+        del clipped
+        return prox_within_range(objective, x, sigma)
+    return torch.where(fits.view(-1, 1, 1, 1), clipped, prox_within_range(objective, x, sigma))
 
 
 def prox_to_noise(objective: Objective, x: Tensor, sigma: float) -> Tensor:
@@ -173,6 +181,7 @@ def prox_within_range(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     z = prox_to_noise(objective, x, sigma)
     clipped = z.clamp(0, 1)
     correction = z - clipped
+    del z  # as large as the image
     for _ in range(CLIPPINGS):
         wrong = objective.discrepancy(clipped) > 1
         if not wrong.any():
@@ -180,5 +189,6 @@ def prox_within_range(objective: Objective, x: Tensor, sigma: float) -> Tensor:
         z = prox_to_noise(objective, clipped, sigma) + correction
         again = z.clamp(0, 1)
         correction = z - again
+        del z
         clipped = torch.where(wrong.view(-1, 1, 1, 1), again, clipped)
     return clipped

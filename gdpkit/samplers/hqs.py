@@ -70,20 +70,21 @@ class Hqs(Sampler):
         seen = guidance.axis_of_colour(objective) if noisy else None
         # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
-        mean = torch.zeros_like(x)
+        mean: Tensor | float = 0.0
         for k in range(total):
             sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
-            x = x + self._put_back(objective, noise, sigma, min(sigma, best), seen)
+            # Of large images every tensor counts: none is held on to by a name that is not needed any more.
+            x = _turned(x + self._put_back(objective, noise, sigma, min(sigma, best), seen), k)
             with torch.no_grad():
-                clean = _turned_back(prior.denoise(_turned(x, k), sigma).clean, k)
-            objective.fit(clean)
+                x = _turned_back(prior.denoise(x, sigma).clean, k)
+            objective.fit(x)
+            found = x
             if k >= falling:
-                mean = mean + (clean - mean) / (k - falling + 1)
-                clean = mean if one_level else clean
-            if k + 1 == total:
-                x = guidance.faithful(objective, mean if k >= falling else clean, self.end)
-            else:
-                x = guidance.informed(objective, clean, sigma)
+                found = mean = mean + (x - mean) / (k - falling + 1)
+                x = found if one_level else x
+            last = k + 1 == total
+            x = guidance.faithful(objective, found, self.end) if last else guidance.informed(objective, x, sigma)
+            del found
             yield Step(k + 1, total, x.clamp(0, 1))
 
     def _put_back(

@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from unittest import mock
 
@@ -17,6 +18,7 @@ from gdpkit.components import Denoised, Measured, Noise, Objective, Observation,
 from gdpkit.errors import GdpkitError
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
+from gdpkit.priors.wrapped import WrappedPrior
 from gdpkit.testing.common import check_component, require, require_close, require_finite
 
 
@@ -67,30 +69,27 @@ def _problem() -> Problem:
     )
 
 
-class _CountingPrior(Prior):
+@dataclass(frozen=True, eq=False)
+class _CountingPrior(WrappedPrior):
     """A prior that counts how often it is asked, and checks what it is asked."""
 
     name = "counting"
-
-    def __init__(self, prior: Prior, sampler: str) -> None:
-        self.__dict__.update(prior=prior, sampler=sampler, asked=0)  # a Prior is frozen
-
-    prior: Prior
     sampler: str
-    asked: int
+    _calls: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def asked(self) -> int:
+        return self._calls[0]
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
-        self.__dict__["asked"] += 1
+        self._calls[0] += 1
         require_finite(noisy, f"{self.sampler}: what it asks the prior to denoise")
         level = torch.as_tensor(sigma)
         require(
             bool((level >= 0).all()) and level.ndim <= 1,
             f"{self.sampler} asks for sigma = {sigma}: a float or (B,) from 0",
         )
-        return self.prior.denoise(noisy, sigma)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["prior"], name)
+        return super().denoise(noisy, sigma)
 
 
 class _OnlyTheContract:
@@ -138,7 +137,7 @@ class _OnlyTheContract:
 
 def run_checked(s: Sampler, prior: Prior, objective: Objective, noise: Noise) -> tuple[Tensor, Objective]:
     """The result of a run whose every step is checked, and the objective as the run left it, unknowns fitted."""
-    counting = _CountingPrior(prior, s.name)
+    counting = _CountingPrior(prior=prior, sampler=s.name)
     seen = _OnlyTheContract(objective, s.name)
     step: Step | None = None
     steps = enumerate(_telling(s.sample(counting, seen, noise), counting), start=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +81,7 @@ def _list(as_json: bool) -> None:
             what = f"gdpkit prior fetch {name}{begun}"
             records.append({**_record(name, "public", None, what), "bytes": entry.bytes})
     if as_json:
-        click.echo(json.dumps({"cache": str(known.cache_folder()), "priors": records}, indent=2))
+        report.as_json({"cache": str(known.cache_folder()), "priors": records})
         return
     rows = [[r["name"], r["state"], _megabytes(r["bytes"]), r["about"]] for r in records]
     report.table(["name", "state", "size", "what it is"], rows)
@@ -105,7 +104,7 @@ def _info(prior: str, as_json: bool) -> None:
         "" if expected is None else f" ({'as it should be' if expected[0] == record['sha256'] else 'NOT AS EXPECTED'})"
     )
     if as_json:
-        click.echo(json.dumps({"name": prior, **record}, indent=2))
+        report.as_json({"name": prior, **record})
         return
     field = record["receptive_field"]
     if isinstance(record["recipe"], dict):
@@ -132,12 +131,12 @@ def _verify(prior: str, sha256: str | None, as_json: bool) -> None:
         checked = inspection.verify(file, sha256, built)
     except GdpkitError as error:
         if as_json:
-            click.echo(json.dumps({"file": str(file), "ok": False, "error": str(error)}, indent=2))
+            report.as_json({"file": str(file), "ok": False, "error": str(error)})
         raise
     if as_json:
         weights = recognise.weights_file(file)
         record = {"file": str(file), "ok": True, "sha256": checkpoint.sha256(weights), "checked_by": checked}
-        click.echo(json.dumps(record, indent=2))
+        report.as_json(record)
     else:
         click.echo(f"{file}: ok, {checked}")
 

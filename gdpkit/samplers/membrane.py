@@ -1,0 +1,52 @@
+"""What the observations leave open over wide areas, filled from all around: a membrane, on grids of blocks.
+
+The pull-push of Gortler et al., "The lumigraph", SIGGRAPH 1996, with relaxation towards the membrane on every grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gdpkit.components import Objective
+
+BLOCK = 8
+"""Side of the blocks, in pixels: what is narrower the smooth start fills by itself."""
+
+RELAXATIONS = 24  # on each grid, which starts from the answer of the next coarser one
+STIFF = 0.05  # of a block: where less of it is known, its neighbours tell more than that
+
+
+def filled(objective: Objective, known: Tensor, sigma: float) -> Tensor | None:
+    """A smooth fill where the observations leave whole blocks open; None where there are no such blocks.
+
+    `known` is the proximal step from grey, 0.5. What is open is what comes through that step as it went in.
+    """
+    share = (1 - 2 * (objective.prox(torch.ones_like(known), sigma) - known)).clamp_(0, 1)
+    weight = _means(share, BLOCK)
+    if bool((weight > STIFF).all()):
+        return None
+    mean = _means(share.mul_(known), BLOCK) / weight.clamp_min(1e-6)
+    del share
+    height, width = known.shape[-2:]
+    blocks = F.interpolate(_membrane(mean, weight), scale_factor=float(BLOCK), mode="bilinear")
+    return objective.prox(blocks[..., :height, :width], sigma)
+
+
+def _membrane(mean: Tensor, weight: Tensor) -> Tensor:
+    """A membrane through blocks whose mean is known with these weights, (B, C, h, w)."""
+    u = mean
+    if max(mean.shape[-2:]) > 1 and not bool((weight > STIFF).all()):
+        coarser = _means(weight, 2)
+        start = _membrane(_means(weight * mean, 2) / coarser.clamp_min(1e-6), coarser)
+        u = F.interpolate(start, scale_factor=2.0, mode="bilinear")[..., : mean.shape[-2], : mean.shape[-1]]
+    trust = weight / (weight + STIFF)
+    for _ in range(RELAXATIONS):
+        u = torch.lerp(u, mean, trust)
+        u = F.avg_pool2d(F.pad(u, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return torch.lerp(u, mean, trust)
+
+
+def _means(x: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(x, side, ceil_mode=True, count_include_pad=False)

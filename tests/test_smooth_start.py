@@ -1,0 +1,63 @@
+"""The sampler's smooth start: what is lost over wide areas goes on as it is around, whatever the width."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gdpkit.components import Observation, Problem
+from gdpkit.degradations.mask import Mask
+from gdpkit.objective import EnergyObjective
+from gdpkit.samplers import guidance, membrane
+
+
+def sloping(height: int, width: int) -> Tensor:
+    """Dark at the top left, bright at the bottom right, another slope in each channel; nowhere near grey."""
+    rows, columns = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+    planes = [0.6 + 0.3 * rows + 0 * columns, 0.1 + 0.2 * columns + 0 * rows, 0.05 + 0.1 * (rows + columns)]
+    return torch.stack(planes)[None]
+
+
+def start(image: Tensor, lost: Tensor) -> Tensor:
+    degradation = Mask(file=lost.float())  # type: ignore[arg-type]
+    observed = degradation(image)
+    problem = Problem((Observation(observed, degradation, 0.29, degradation.measured(observed)),))
+    return guidance.smooth(EnergyObjective(problem), 0.3)
+
+
+@pytest.mark.parametrize("hole", [5, 40, 150, 280])
+def test_a_hole_of_any_width_holds_no_grey(hole: int) -> None:
+    height, width = 331, 302
+    lost = torch.zeros(1, height, width)
+    top, left = (height - hole) // 2, (width - hole) // 2
+    lost[:, top : top + hole, left : left + hole] = 1
+    image = sloping(height, width)
+    found = start(image, lost)
+    assert float((found - image).abs().max()) < 0.06
+    assert torch.allclose(found[..., lost[0] == 0], image[..., lost[0] == 0], atol=1e-3)
+
+
+def test_a_hole_at_the_border_goes_on_from_its_one_side() -> None:
+    image = sloping(96, 200)
+    lost = torch.zeros(1, 96, 200)
+    lost[:, :, 120:] = 1
+    assert float((start(image, lost) - image).abs().mean()) < 0.03
+
+
+def test_an_image_of_a_batch_does_not_depend_on_the_others() -> None:
+    lost = torch.zeros(1, 64, 64)
+    lost[:, 8:56, 8:56] = 1
+    images = torch.cat([sloping(64, 64), sloping(64, 64).flip(3)])
+    for one, alone in zip(start(images, lost), images, strict=True):
+        assert torch.allclose(one, start(alone[None], lost)[0], atol=1e-6)
+
+
+def test_where_no_block_is_open_there_is_nothing_to_fill() -> None:
+    lost = torch.zeros(1, 64, 64)
+    lost[:, 30:34] = 1
+    degradation = Mask(file=lost)  # type: ignore[arg-type]
+    observed = degradation(sloping(64, 64))
+    objective = EnergyObjective(Problem((Observation(observed, degradation, 0.29, degradation.measured(observed)),)))
+    known = objective.prox(torch.full(objective.shape, 0.5), 0.3)
+    assert membrane.filled(objective, known, 0.3) is None
