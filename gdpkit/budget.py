@@ -35,10 +35,10 @@ which torch imports its compiler, and that would be most of such a run. Large ne
 UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
 
 
-def images(problem: Problem) -> float:
+def images(problem: Problem, distance: str) -> float:
     """How many images, of the size of the clean one, a run on this problem holds at once, about: `IMAGES`."""
     several = len(problem.observations)
-    kinds = {"derivative"} if problem.losses else {_kind(o) for o in problem.observations}
+    kinds = {"derivative"} if problem.losses or distance == "ssim" else {_kind(o) for o in problem.observations}
     held = float(max(IMAGES[kind] for kind in kinds))
     if kinds != {"pixels"}:
         return held + 2 * (several - 1)
@@ -105,8 +105,8 @@ def at_once(
     if allowed is None:
         return 1
     one = TiledPrior(prior=prior)
-    base = needed(one, (0, *shape[1:]), device, held)  # libraries and weights, which are there once
-    return min(MOST, max(1, int((allowed - base) / max(1, needed(one, shape, device, held) - base))))
+    fits = (n for n in range(MOST, 1, -1) if needed(one, (n * shape[0], *shape[1:]), device, held) <= allowed)
+    return next(fits, 1)
 
 
 def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device, held: float = IMAGES["noise"]) -> int:

@@ -100,7 +100,9 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     started = time.perf_counter()
     chosen, settings = stated[0].chosen, stated[0].settings
     problem = stated[0].problem if len(stated) == 1 else Problem.stack([one.problem for one in stated])
-    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory, budget.images(problem))
+    prior = budget.tiled(
+        chosen.prior, problem.shape, chosen.device, settings.memory, budget.images(problem, chosen.distance)
+    )
     counted = _Counted(prior=prior)
     answer = None
     peak = PeakMemory(chosen.device)

@@ -54,16 +54,6 @@ class ReplayedNoise:
         return draw.to(device)
 
 
-def coloured(grey: Tensor, sigma: float | Tensor) -> Tensor:
-    """A grey image with white noise of deviation sigma, (B, 1, H, W), in colour with white noise sqrt(3) sigma.
-
-    Repeated in three channels the noise would be alike in all, which no prior has seen, and all on one of three axes of
-    colour: what it lacks on the others is added, zero on average over the channels. Values may leave [0, 1].
-    """
-    drawn = SeededNoise(0, [digest(image) for image in grey]).normal((len(grey), 3, *grey.shape[2:]), grey.device)
-    return grey + 3**0.5 * sigma * (drawn - drawn.mean(dim=1, keepdim=True))
-
-
 def digests(problem: Problem) -> list[bytes]:
     """SHA-256 of everything observed of each image of the batch."""
     batch = len(problem.observations[0].image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -54,11 +54,12 @@ def plan(task: Task, settings: Settings) -> Plan:
     chosen = choices.choose(task, settings)
     started = time.perf_counter()
     problem = task.problem()
+    problem = replace(problem, losses=problem.losses + chosen.losses)
     reading = time.perf_counter() - started
     shape = problem.shape
     _, height, width = shape
     chosen.prior.load(chosen.device)
-    held = budget.images(problem)
+    held = budget.images(problem, chosen.distance)
     tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory, held)
     each = chosen.sampler.evaluations
     shapes = [level.shape for level in levels(problem, chosen.prior, chosen.hierarchy)]
@@ -96,8 +97,10 @@ def _seconds_of_a_step(problem: Problem, chosen: Chosen) -> float:
     objective = EnergyObjective(problem, chosen.distance, chosen.device)
     x = torch.full(objective.shape, 0.5, device=objective.device)
     objective.fit(objective.prox(x, 0.1))  # what is prepared once
+    _settle(objective.device)
     started = time.perf_counter()
     objective.fit(objective.prox(x, 0.1))
+    _settle(objective.device)
     return time.perf_counter() - started
 
 
@@ -109,9 +112,13 @@ def _seconds_of_probe(prior: Prior, device: torch.device) -> float:
         for _ in range(3):
             started = time.perf_counter()
             prior.denoise(probe, 0.1)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            _settle(device)
             best = min(best, time.perf_counter() - started)
             if best > LONG_SECONDS:
                 break
     return best
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

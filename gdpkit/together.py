@@ -19,7 +19,7 @@ def most(stated: Stated) -> int:
     chosen = stated.chosen
     if chosen.device.type == "cpu" or not _independent(stated):
         return 1
-    held = budget.images(stated.problem)
+    held = budget.images(stated.problem, stated.chosen.distance)
     return budget.at_once(chosen.prior, stated.problem.shape, chosen.device, stated.settings.memory, held)
 
 

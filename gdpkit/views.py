@@ -29,6 +29,7 @@ class View:
         self.degradation = observation.degradation
         self.sigma = observation.sigma / 255
         """The noise, in the units of the image."""
+        self.coloured = observation.coloured
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -115,6 +116,11 @@ class View:
     def residual(self, x: Tensor, unknowns: Unknowns | None = None) -> Tensor:
         """(y - D(x)) / sigma, not weighted."""
         return (self.image - self.predict(x, unknowns)) / self.sigma
+
+    def deviation(self, x: Tensor) -> Tensor:
+        """D(x) - y, of what a camera recorded: where the colours of y are noise that was added, of their mean."""
+        found = self.predict(x) - self.image
+        return found.mean(1, keepdim=True).expand_as(found).clone() if self.coloured else found
 
     def total(self, values: Tensor) -> Tensor:
         """The weighted sum over the measurements of each image, (B,)."""

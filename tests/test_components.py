@@ -252,9 +252,25 @@ def test_grey_stays_grey_unless_the_chain_took_the_colour(channels: int, stages:
 
 
 def test_a_grey_photograph_is_seen_in_three_equal_channels() -> None:
-    (o,) = Seen(image=array(1), stages=("noise",)).problem().observations  # type: ignore[arg-type]
+    (o,) = Seen(image=array(1), stages=("downsample:scale=2",)).problem().observations  # type: ignore[arg-type]
     assert o.image.shape == (1, 3, 20, 20)
     assert torch.equal(o.image[:, :1].expand_as(o.image), o.image)
+
+
+def test_a_grey_photograph_whose_noise_is_felt_is_seen_with_white_noise() -> None:
+    """Of the same mean, and sqrt(3) times as strong: so much of it is on the axis of grey as there was."""
+    seen = array(1, side=64)
+    (o,) = Seen(image=seen, stages=("noise:sigma=10",)).problem().observations  # type: ignore[arg-type]
+    assert o.coloured
+    assert torch.allclose(o.image.mean(1)[0], torch.from_numpy(seen / 255).float(), atol=1e-5)
+    assert 255 * float((o.image - o.image.mean(1, keepdim=True)).std()) == pytest.approx(10 * 2**0.5, rel=0.05)
+    assert o.sigma == pytest.approx(10 * 3**0.5, rel=0.01)
+
+
+def test_a_photograph_of_which_nothing_is_measured_is_an_error() -> None:
+    nothing = Seen(image=array(3), stages=("mask:missing=1",))  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="nothing of it is measured"):
+        nothing.problem()
 
 
 def test_a_colour_photograph_of_a_gray_chain_is_reduced_by_its_weights(tmp_path: Path) -> None:

@@ -26,11 +26,24 @@ LEVELS = {
     **dict.fromkeys(("hookspecs", "__init__"), 3),
     "registry": 4,
     **dict.fromkeys(
-        ("functional", "masks", "schedule", "solvers", "distances", "noise", "images", "memory", "atomic", "download"),
+        (
+            "functional",
+            "masks",
+            "schedule",
+            "solvers",
+            "distances",
+            "noise",
+            "grey",
+            "images",
+            "memory",
+            "atomic",
+            "download",
+        ),
         5,
     ),
     **dict.fromkeys(
         (
+            "grey",
             "dct",
             "spectra",
             "similarity",

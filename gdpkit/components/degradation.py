@@ -32,7 +32,8 @@ class Degradation(Component):
     """
 
     pixelwise: ClassVar[bool] = False
-    """Whether each value of the output depends on the same value of the input alone; solving it is then quick.
+    """Whether each value of the output depends on the same value of the input alone, alike at every place but for maps
+    among the unknowns; solving it is then quick.
 
     If it also grows with it and the degradation has `inverse(observed, **unknowns)`, the clean image that explains
     every value by itself, several observations are combined in closed form.

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 class Observation:
     """One picture of the scene: image = D(clean) + noise.
 
-    image: (B, C, h, w) in [0, 1].
+    image: (B, C, h, w) in [0, 1]; beyond where it is `coloured`.
     degradation: D.
     sigma: deviation of the noise, in 0..255; never below the rounding of the file.
     weight: broadcastable to `image`; clipped, moving and lost pixels weigh 0. None: all weigh 1.
+    coloured: whether only the mean of the channels was observed, and how they differ is noise (`gdpkit.grey`).
     """
 
     image: Tensor
     degradation: Degradation
     sigma: float
     weight: Tensor | None = None
+    coloured: bool = False
 
     def __post_init__(self) -> None:
         if not self.sigma > 0:
@@ -100,7 +102,7 @@ class Problem:
 
 
 def _kind(o: Observation) -> tuple[Any, ...]:
-    return (tuple(o.image.shape[1:]), o.degradation, o.sigma, o.weight is None)
+    return (tuple(o.image.shape[1:]), o.degradation, o.sigma, o.weight is None, o.coloured)
 
 
 @dataclass(frozen=True, eq=False)

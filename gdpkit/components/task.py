@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gdpkit.components.prior import Prior
     from gdpkit.images import Picture
 
-FELT = 1.0  # of 0..255: weaker noise, as of rounding, is alike in the channels of a grey photograph without harm
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task(Component):
@@ -73,7 +71,7 @@ class PhotoTask(Task):
 
     def problem_of(self, picture: Picture, degradation: Degradation) -> Problem:
         """What `problem` states, of a photograph that was read already and a degradation that it told more about."""
-        from gdpkit import functional, noise
+        from gdpkit import functional, grey
 
         height, width = picture.pixels.shape[-2:]
         if min(height, width) < self.smallest:
@@ -84,12 +82,16 @@ class PhotoTask(Task):
             picture = picture.noted("its colours are not used: the degradation says that the photograph has none")
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
         weight = degradation.measured(observed)
+        if weight is not None and not bool((weight > 0).any()):
+            raise ImageError(f"{picture.source}: nothing of it is measured, so nothing tells what it showed")
+        coloured = False
         if not self._adds_colour(degradation, picture):
-            if picture.grey and self._in_place(degradation, picture) and degradation.noise_sigma >= FELT:
-                spread = 1 if weight is None else (weight > 0) / weight.clamp_min(1e-30).sqrt()
-                observed, sigma = noise.coloured(observed, sigma / 255 * spread), 3**0.5 * sigma
+            noisy = picture.grey and degradation.noise_sigma >= grey.FELT
+            coloured = noisy and grey.is_seen_in_place(degradation, observed)
+            if coloured:
+                observed, sigma = grey.coloured(observed, sigma, weight), 3**0.5 * sigma
             observed = functional.with_channels(observed, 3)
-        return Problem((Observation(observed, degradation, sigma, weight),), source=picture)
+        return Problem((Observation(observed, degradation, sigma, weight, coloured),), source=picture)
 
     def finish(self, result: Result) -> Tensor:
         """A grey photograph stays grey unless its degradation took the colour away."""
@@ -97,17 +99,6 @@ class PhotoTask(Task):
         if source is None or not source.grey or self._adds_colour(result.problem.observations[0].degradation, source):
             return result.image
         return result.image.mean(dim=1, keepdim=True)
-
-    @staticmethod
-    def _in_place(degradation: Degradation, picture: Picture) -> bool:
-        """Whether each pixel is seen by itself, where it is, or not at all: then the noise is white in the picture."""
-        shape = (3, *picture.pixels.shape[-2:])
-        if not degradation.linear or degradation.clean_shape(shape) != shape:
-            return False
-        if degradation.unknowns(picture.pixels, shape):
-            return False
-        system = degradation.spectral(shape)
-        return system is not None and system.pixelwise
 
     @staticmethod
     def _adds_colour(degradation: Degradation, picture: Picture) -> bool:

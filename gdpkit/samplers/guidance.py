@@ -70,21 +70,38 @@ def sharpest(objective: Objective) -> float:
     return max(value, 1e-30)
 
 
+def is_noisy(objective: Objective) -> bool:
+    """Whether linear observations have noise of a level of 255 or more; where their sigma is not told, they do."""
+    if not objective.supports("spectral"):
+        return objective.supports("linear")
+    return objective.supports("linear") and max(m.sigma for m in objective.spectral().parts) > 0.999 / 255
+
+
 def axis_of_colour(objective: Objective) -> Tensor | None:
     """The one direction (3,) of RGB, of unit length, of which the observations tell, all that they tell equally well.
 
     That of grey pictures is their weights. None where more is seen, or some better than the rest.
     """
-    if not objective.supports("spectral"):
+    if not objective.supports("spectral") or len(objective.spectral().parts) > 1:
         return None
-    s = objective.spectral().system.values
-    if s.max() > (1 + 1e-4) * s[s > 0].min():
+    system = objective.spectral().system
+    s = system.values
+    if not (s > 0).any() or s.max() > (1 + 1e-4) * s[s > 0].min():
         return None
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(objective.shape[1:], generator=generator).to(objective.device).expand(objective.shape)
-    slopes = objective.gradient(x).double().transpose(0, 1).flatten(1)
-    powers, axes = torch.linalg.eigh(slopes @ slopes.mT)
+    trial = torch.randn(1, *objective.shape[1:], generator=torch.Generator().manual_seed(0)).to(objective.device)
+    seen = system.synthesise((s > 0).to(trial) * system.analyse(trial))[0].flatten(1).double()
+    powers, axes = torch.linalg.eigh(seen @ seen.mT)
     return axes[:, -1].float() if powers[-2] <= 1e-6 * powers[-1] else None
+
+
+def noise_of_colour(objective: Objective, axis: Tensor, drawn: Tensor) -> Tensor:
+    """White noise (B, 3, H, W) without what lies along `axis`, as strong as unit noise of what is seen is in a pixel.
+
+    The means of blocks of n pixels have a sqrt(n)-th of their noise in each.
+    """
+    seen = objective.spectral().observed[0].numel() / math.prod(drawn.shape[2:])
+    along = axis.view(1, 3, 1, 1)
+    return math.sqrt(seen) * (drawn - along * (along * drawn).sum(1, keepdim=True))
 
 
 def known(objective: Objective, sigma: float) -> Tensor:
@@ -102,13 +119,16 @@ def smooth(objective: Objective, sigma: float) -> Tensor:
         return x
     # A filter leaves nothing open but what is finer than a pixel or two: once does, and its data steps take longer.
     repeated = all(m.system.pixelwise for m in objective.spectral().parts)
-    widest = math.inf
-    if repeated and (wide := membrane.filled(objective, x, sigma)) is not None:
-        x, widest = wide, membrane.BLOCK
-        del wide
+    filled = membrane.filled(objective, x, sigma) if repeated else None
+    if filled is not None:
+        x = filled[0]
     for width, times in COARSE_TO_FINE:
-        for _ in range((times if repeated else 1) if width < min(widest, *x.shape[-2:]) else 0):
-            x = objective.prox(_blurred(x, width), sigma)
+        done = filled[1] if filled is not None and width >= membrane.BLOCK else None
+        if width >= min(x.shape[-2:]) or (done is not None and bool(done.all())):
+            continue
+        for _ in range(times if repeated else 1):
+            smoother = objective.prox(_blurred(x, width), sigma)
+            x = smoother if done is None else torch.where(done, x, smoother)
     return x
 
 

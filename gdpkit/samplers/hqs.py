@@ -29,10 +29,10 @@ class Hqs(Sampler):
     fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023): the
     result becomes a sample.
 
-    Where noise ends the levels, the last one is repeated, up to eight times, and the result is the mean of the forms:
-    there each step removes the noise anew. A photograph that is only noisy is all one level. A grey observation's noise
-    is alike in the three channels, which a prior that learned of white noise takes for the picture; so the colours that
-    the observation does not tell get as much noise before each step.
+    Where noise ends the levels, the last one is repeated, up to eight times (less below fidelity 1), and the result is
+    the mean of the forms, of linear degradations: there each step removes the noise anew. A photograph that is only
+    noisy is all one level. A grey observation's noise is alike in the three channels, which a prior that learned of
+    white noise takes for the picture; so the colours that the observation does not tell get as much before each step.
     """
 
     name = "hqs"
@@ -63,7 +63,7 @@ class Hqs(Sampler):
         best, worst = guidance.known_noise(objective)
         end = self.end * max(1.0, best / self.end) ** self.fidelity
         start = max(end, min(self.start, worst))
-        one_level, noisy = start <= end, best > self.end and objective.supports("linear")
+        one_level, noisy = start <= end, best > self.end and guidance.is_noisy(objective)
         total = min(self.steps, FORMS) if one_level else self.steps
         repeated = min(round(FORMS * self.fidelity), total // 2) if noisy else 0
         falling = 0 if one_level else total - repeated
@@ -90,14 +90,15 @@ class Hqs(Sampler):
     def _put_back(
         self, objective: Objective, noise: Noise, sigma: float, known: float, seen: Tensor | None
     ) -> Tensor | float:
-        """The noise that x lacks: 1 - fidelity of the level's, and in the colours not seen that of the observation."""
+        """The noise that x lacks: 1 - fidelity of the level's, and in the colours not seen that of what is seen."""
+        from gdpkit.samplers import guidance
+
         if self.fidelity == 1 and seen is None:
             return 0.0
         drawn = noise.normal(objective.shape, objective.device)
         put = (1 - self.fidelity) * sigma * drawn
         if seen is not None:
-            along = seen.view(1, 3, 1, 1)
-            put = put + self.fidelity * known * (drawn - along * (along * drawn).sum(1, keepdim=True))
+            put = put + self.fidelity * known * guidance.noise_of_colour(objective, seen, drawn)
         return put
 
 

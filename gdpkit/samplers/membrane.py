@@ -18,26 +18,30 @@ RELAXATIONS = 24  # on each grid, which starts from the answer of the next coars
 STIFF = 0.05  # of a block: where less of it is known, its neighbours tell more than that
 
 
-def filled(objective: Objective, known: Tensor, sigma: float) -> Tensor | None:
-    """A smooth fill where the observations leave whole blocks open; None where there are no such blocks.
+def filled(objective: Objective, known: Tensor, sigma: float) -> tuple[Tensor, Tensor] | None:
+    """A smooth fill where the observations leave whole blocks open, and of which images, (B, 1, 1, 1).
 
-    `known` is the proximal step from grey, 0.5. What is open is what comes through that step as it went in.
+    `known`, (B, 3, H, W), is the proximal step from grey, 0.5; images without such blocks stay as they are in it. None
+    where there are no such blocks at all. What is open is what comes through that step as it went in.
     """
-    share = (1 - 2 * (objective.prox(torch.ones_like(known), sigma) - known)).clamp_(0, 1)
-    weight = _means(share, BLOCK)
-    if bool((weight > STIFF).all()):
+    share = 1 - 2 * (objective.prox(torch.ones_like(known), sigma) - known)
+    told = _means(share, BLOCK)
+    weight = told.clamp(0, 1)
+    wide = (weight <= STIFF).flatten(1).any(1).view(-1, 1, 1, 1)
+    if not bool(wide.any()):
         return None
-    mean = _means(share.mul_(known), BLOCK) / weight.clamp_min(1e-6)
+    # Of `known` 1 - share is the grey it began with; what is left is share times what was observed.
+    mean = _means(share.sub_(1).div_(2).add_(known), BLOCK) / told.clamp_min(1e-6)
     del share
     height, width = known.shape[-2:]
     blocks = F.interpolate(_membrane(mean, weight), scale_factor=float(BLOCK), mode="bilinear")
-    return objective.prox(blocks[..., :height, :width], sigma)
+    return torch.where(wide, objective.prox(blocks[..., :height, :width], sigma), known), wide
 
 
 def _membrane(mean: Tensor, weight: Tensor) -> Tensor:
     """A membrane through blocks whose mean is known with these weights, (B, C, h, w)."""
     u = mean
-    if max(mean.shape[-2:]) > 1 and not bool((weight > STIFF).all()):
+    if max(mean.shape[-2:]) > 1:
         coarser = _means(weight, 2)
         start = _membrane(_means(weight * mean, 2) / coarser.clamp_min(1e-6), coarser)
         u = F.interpolate(start, scale_factor=2.0, mode="bilinear")[..., : mean.shape[-2], : mean.shape[-1]]

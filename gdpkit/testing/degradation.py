@@ -207,6 +207,9 @@ def _check_pixelwise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed
     other[:, 0, 5, 7] += 0.1
     changed = (d(other, **unknowns) != observed) & (other == clean)
     require(not bool(changed.any()), f"{d.name} says that it is pixelwise, but one value of the image changes others")
+    if all(u.shape[-2:].numel() == 1 for u in unknowns.values()):
+        below = d(clean[..., 3:, :], **unknowns)
+        require_close(below, observed[..., 3:, :], 1e-5, f"{d.name} says that it is pixelwise: a part of D(x), D of it")
 
 
 def _check_linear(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:
