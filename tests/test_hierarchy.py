@@ -221,7 +221,7 @@ class Lighten(Fill):
 
 def test_a_guide_that_a_sampler_cannot_use_is_left_out_or_an_error_before_anything_is_solved() -> None:
     task = Lighten(image=picture(1, 3, 64, 64), lost=None)  # type: ignore[arg-type]
-    settings = {"prior": Trained(), "device": "cpu"}
+    settings: dict[str, Any] = {"prior": Trained(), "device": "cpu"}
     assert restore(task, **settings, steps=2).record["network_evaluations"] == 4
     found = restore(task, **settings, sampler=InTheBasis())
     assert found.record["network_evaluations"] == 1

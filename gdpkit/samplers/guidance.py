@@ -77,13 +77,17 @@ def axis_of_colour(objective: Objective) -> Tensor | None:
     """
     if not objective.supports("spectral"):
         return None
-    s = objective.spectral().system.values
+    system = objective.spectral().system
+    s = system.values
     if s.max() > (1 + 1e-4) * s[s > 0].min():
         return None
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(objective.shape[1:], generator=generator).to(objective.device).expand(objective.shape)
-    slopes = objective.gradient(x).double().transpose(0, 1).flatten(1)
-    powers, axes = torch.linalg.eigh(slopes @ slopes.mT)
+    x = torch.rand(objective.shape[1:], generator=generator).to(objective.device)[None]
+    # All that they tell lies where D^T D leads; it is as large as the image, so that nothing is held in float64.
+    colours = system.synthesise((s > 0) * system.analyse(x)).transpose(0, 1)
+    del x
+    sums = [[(a * b).sum(dtype=torch.float64) for b in colours] for a in colours]
+    powers, axes = torch.linalg.eigh(torch.stack([torch.stack(row) for row in sums]))
     return axes[:, -1].float() if powers[-2] <= 1e-6 * powers[-1] else None
 
 
