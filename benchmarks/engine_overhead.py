@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import gdpkit
+from gdpkit.noise import SeededNoise
 from gdpkit.speed import Timed
 
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sr average": ("sr", {"scale": 4, "kernel": "average"}),
     "sr bicubic": ("sr", {"scale": 4, "kernel": "bicubic"}),
-    "deblur reflect": ("deblur", {"kernel": "gaussian:size=9,sigma=2", "boundary": "reflect", "noise": 2.0}),
-    "deblur valid": ("deblur", {"kernel": "gaussian:size=9,sigma=2", "boundary": "valid", "noise": 2.0}),
+    "deblur reflect": ("deblur", {"kernel": "gaussian:9,2", "boundary": "reflect", "noise": 2.0}),
+    "deblur valid": ("deblur", {"kernel": "gaussian:9,2", "boundary": "valid", "noise": 2.0}),
     "chain": ("restore", {"stages": ("downsample:scale=2", "noise:sigma=5", "jpeg:quality=30")}),
 }
 
@@ -50,16 +51,17 @@ def main(size: int, cases: tuple[str, ...], steps: int, runs: int) -> None:
 
 
 def _observed(case: str, size: int) -> Tensor:
-    """What is seen of smooth colours with fine detail, so that the data steps have to do what they do in earnest."""
+    """What the degradation makes of smooth colours with fine detail, noise and rounding included."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, size // 32, size // 32, generator=generator)
     picture = F.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
     picture = (picture + 0.05 * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
-    if case.startswith("sr"):
-        return F.avg_pool2d(picture, 4)
-    if case == "chain":
-        return F.avg_pool2d(picture, 2)
-    return F.avg_pool2d(picture, 9, 1, padding=4, count_include_pad=False)
+    task, options = CASES[case]
+    if task == "sr":
+        return F.avg_pool2d(picture, options["scale"])
+    blur = f"blur:kernel=gaussian,size=9,sigma=2,boundary={case.split()[-1]}"
+    stages = options["stages"] if task == "restore" else [blur, "noise:sigma=2"]
+    return gdpkit.chain(stages).simulate(picture, SeededNoise(0, [case.encode()])).clamp(0, 1)
 
 
 if __name__ == "__main__":

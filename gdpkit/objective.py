@@ -177,7 +177,10 @@ class EnergyObjective:
         if self._starts is not None:
             stages.insert(0, self._starts)
         for misfits in stages:
+            before = z
             z = solvers.backtracked(penalised, z, self._newton(z, x, variance, misfits), halvings=HALVINGS)
+            if misfits is self._misfits and torch.equal(z, before):
+                break  # the same step would be refused again, as where derivatives pass over rounding
         return z
 
     def _newton(self, z: Tensor, x: Tensor, variance: Tensor, misfits: Sequence[Misfit]) -> Tensor:

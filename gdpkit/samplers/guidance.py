@@ -12,6 +12,7 @@ from gdpkit.components import Objective
 from gdpkit.samplers import membrane
 
 CLIPPINGS = 12
+LITTLE = 0.99  # what a round leaves of the discrepancy where more rounds would not bring it to the noise
 POWER_ITERATIONS = 12
 COARSE_TO_FINE = ((64, 1), (32, 2), (16, 3), (8, 4), (4, 6), (2, 16))  # widths in pixels, and how often each
 PROBE = 1e-2  # the size of the difference that tells the curvature, in the units of the image
@@ -180,14 +181,19 @@ def prox_to_noise(objective: Objective, x: Tensor, sigma: float) -> Tensor:
 def prox_within_range(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     """`prox_to_noise` among images in [0, 1], by Dykstra's alternation (Bauschke & Combettes 2008).
 
-    Clipping alone would darken what is as bright as a picture can be: a white sky, or paper.
+    Clipping alone would darken what is as bright as a picture can be: a white sky, or paper. An image that a round
+    brought no nearer is left as it is.
     """
     z = prox_to_noise(objective, x, sigma)
     clipped = z.clamp(0, 1)
     correction = z - clipped
     del z  # as large as the image
+    before = math.inf
+    wrong = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for _ in range(CLIPPINGS):
-        wrong = objective.discrepancy(clipped) > 1
+        left = objective.discrepancy(clipped)
+        wrong = wrong & (left > 1) & (left < LITTLE * before)
+        before = left
         if not wrong.any():
             break
         z = prox_to_noise(objective, clipped, sigma) + correction
