@@ -79,11 +79,11 @@ def test_half_precisions_have_rows_on_cuda_and_one_sentence_elsewhere(
         "Skipped: bfloat16 and float16: measured on CUDA only, as the CPU computes in float32 to give the same bytes "
         "everywhere"
     ]
+    cpu = speed.evaluation(EmbeddedPrior(), torch.device("cpu"), 32, 1)
     # There is no GPU where tests run: what it would be asked is asked of a substitute, and its answers are shown.
     asked = Mock(
         side_effect=lambda *given: {**cpu, "evaluations_per_second": {torch.bfloat16: 7, torch.float16: 8}[given[-1]]}
     )
-    cpu = speed.evaluation(EmbeddedPrior(), torch.device("cpu"), 32, 1)
     monkeypatch.setattr(speed, "evaluation", asked)
     rows = bench._half_precisions(EmbeddedPrior(), torch.device("cuda"), 32, 1, [])
     assert [row["precision"] for row in rows] == ["bfloat16", "float16"]

@@ -188,8 +188,8 @@ def prox_within_range(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     clipped = z.clamp(0, 1)
     correction = z - clipped
     del z  # as large as the image
-    before = math.inf
-    wrong = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    before = x.new_full((len(x),), math.inf)
+    wrong = torch.ones_like(before, dtype=torch.bool)
     for _ in range(CLIPPINGS):
         left = objective.discrepancy(clipped)
         wrong = wrong & (left > 1) & (left < LITTLE * before)
