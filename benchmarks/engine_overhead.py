@@ -1,37 +1,67 @@
-"""How much of a run the engine costs: everything but the network, as a share of a default run.
+"""How much of a run the engine costs: everything but the network, as a share of a run.
 
-python benchmarks/engine_overhead.py [--size 256] [--kernel average]
+python benchmarks/engine_overhead.py [--size 256] [--case "sr average"] [--steps 20]
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import click
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 import gdpkit
+from gdpkit.noise import SeededNoise
 from gdpkit.speed import Timed
+
+CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sr average": ("sr", {"scale": 4, "kernel": "average"}),
+    "sr bicubic": ("sr", {"scale": 4, "kernel": "bicubic"}),
+    "deblur reflect": ("deblur", {"kernel": "gaussian:9,2", "boundary": "reflect", "noise": 2.0}),
+    "deblur valid": ("deblur", {"kernel": "gaussian:9,2", "boundary": "valid", "noise": 2.0}),
+    "chain": ("restore", {"stages": ("downsample:scale=2", "noise:sigma=5", "jpeg:quality=30")}),
+}
 
 
 @click.command()
 @click.option("--size", default=256, show_default=True, help="Side of the restored picture.")
-@click.option("--kernel", default="average", show_default=True)
+@click.option("--case", "cases", type=click.Choice(list(CASES)), multiple=True, default=["sr average"])
+@click.option("--steps", default=20, show_default=True)
 @click.option("--runs", default=5, show_default=True)
-def main(size: int, kernel: str, runs: int) -> None:
-    """Print the median share over some runs, after one to warm up."""
-    small = torch.rand(1, 3, size // 4, size // 4, generator=torch.Generator().manual_seed(0))
-    shares = []
-    for run in range(runs + 1):
-        timed = Timed(prior=gdpkit.load_prior())
-        started = time.perf_counter()
-        gdpkit.restore("sr", image=small, scale=4, kernel=kernel, prior=timed)
-        whole = time.perf_counter() - started
-        if run:
-            shares.append(1 - sum(timed.seconds) / whole)
-            click.echo(f"run {run}: {whole:.2f} s, of which {sum(timed.seconds):.2f} s in the network")
-    shares.sort()
-    click.echo(f"everything but the network: {100 * shares[len(shares) // 2]:.1f} % at {size}x{size}, kernel {kernel}")
+def main(size: int, cases: tuple[str, ...], steps: int, runs: int) -> None:
+    """Print the median share over some runs, after a short one to warm up."""
+    for case in cases:
+        task, options = CASES[case]
+        picture = _observed(case, size)
+        shares = []
+        for run in range(runs + 1):
+            timed = Timed(prior=gdpkit.load_prior())
+            started = time.perf_counter()
+            gdpkit.restore(task, image=picture, prior=timed, steps=steps if run else 1, **options)
+            whole = time.perf_counter() - started
+            if run:
+                shares.append(1 - sum(timed.seconds) / whole)
+                click.echo(f"run {run}: {whole:.2f} s, of which {sum(timed.seconds):.2f} s in the network")
+        share = sorted(shares)[len(shares) // 2]
+        click.echo(f"everything but the network: {100 * share:.1f} % at {size}x{size}, {case}, {steps} steps")
+
+
+def _observed(case: str, size: int) -> Tensor:
+    """What the degradation makes of smooth colours with fine detail, noise and rounding included."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, size // 32, size // 32, generator=generator)
+    picture = F.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
+    picture = (picture + 0.05 * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
+    task, options = CASES[case]
+    if task == "sr":
+        return F.avg_pool2d(picture, options["scale"])
+    blur = f"blur:kernel=gaussian,size=9,sigma=2,boundary={case.split()[-1]}"
+    stages = options["stages"] if task == "restore" else [blur, "noise:sigma=2"]
+    return gdpkit.chain(stages).simulate(picture, SeededNoise(0, [case.encode()])).clamp(0, 1)
 
 
 if __name__ == "__main__":

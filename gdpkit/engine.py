@@ -15,7 +15,7 @@ from gdpkit import budget, choices, params
 from gdpkit.choices import Chosen, Settings
 from gdpkit.components import Denoised, Prior, Problem, QualityLoss, Result, Sampler, Step, Task
 from gdpkit.errors import GdpkitError
-from gdpkit.hierarchy import guided, levels
+from gdpkit.hierarchy import guided, sizes
 from gdpkit.memory import PeakMemory
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
@@ -106,9 +106,9 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     counted = _Counted(prior=prior)
     answer = None
     peak = PeakMemory(chosen.device)
-    sizes = levels(problem, chosen.prior, chosen.hierarchy)
-    on_step = _counting_on(on_step, len(sizes))
-    for level in sizes:
+    levels = sizes(problem, chosen)
+    on_step = _counting_on(on_step, len(levels))
+    for level in levels:
         objective = EnergyObjective(guided(level, answer), chosen.distance, chosen.device)
         noise = SeededNoise.of(settings.seed, level)
         answer = _last(chosen.sampler.sample(counted, objective, noise), on_step)
@@ -144,11 +144,11 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     return finished
 
 
-def _counting_on(on_step: Callable[[Step], None] | None, sizes: int) -> Callable[[Step], None] | None:
+def _counting_on(on_step: Callable[[Step], None] | None, levels: int) -> Callable[[Step], None] | None:
     """`on_step` with steps that are numbered through all sizes, each of which is taken to have as many as the first."""
-    if on_step is None or sizes == 1:
+    if on_step is None or levels == 1:
         return on_step
-    told, done, left = on_step, 0, sizes
+    told, done, left = on_step, 0, levels
 
     def counted(step: Step) -> None:
         nonlocal done, left

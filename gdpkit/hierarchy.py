@@ -6,6 +6,8 @@ Fei et al., "Generative diffusion prior for unified image restoration and enhanc
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,7 +16,12 @@ from torch.nn import functional as F
 from gdpkit.components import Degradation, Observation, Prior, Problem
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
+from gdpkit.errors import GdpkitError
+from gdpkit.objective import EnergyObjective
 from gdpkit.views import View
+
+if TYPE_CHECKING:
+    from gdpkit.choices import Chosen
 
 FACTORS = (4, 2)
 """How many times smaller each level is than the next: the first that leaves it large enough."""
@@ -30,6 +37,29 @@ DEEP = 16
 
 SIGMA = 5.0
 """How far the small answer is trusted, in 0..255. Where nothing else tells, 0.3 and 5 gave the same."""
+
+
+def sizes(problem: Problem, chosen: Chosen) -> list[Problem]:
+    """`levels` for these components; the problem alone where the sampler could not use what the smaller ones tell.
+
+    Raises `GdpkitError` there where hierarchy is "on": before the smaller ones are solved, which may take minutes.
+    """
+    found = levels(problem, chosen.prior, chosen.hierarchy)
+    if not chosen.sampler.needs_spectral or len(found) == 1:
+        return found
+    if not EnergyObjective(problem, chosen.distance, chosen.device).supports("spectral"):
+        return [problem]  # of which the sampler says at once what is missing
+    for small, large in pairwise(found):
+        batch, height, width = small.shape
+        aim = EnergyObjective(guided(large, torch.zeros(batch, 3, height, width)), chosen.distance, chosen.device)
+        if not aim.supports("spectral"):
+            if chosen.hierarchy == "on":
+                raise GdpkitError(
+                    f"--hierarchy on: the sampler {chosen.sampler.name} needs a singular system, and together with a "
+                    "smaller restoration this problem has none; leave the option out, or use --sampler hqs"
+                )
+            return [problem]
+    return found
 
 
 def levels(problem: Problem, prior: Prior, wish: str = "auto") -> list[Problem]:

@@ -9,14 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gdpkit import fitting, pointwise, solvers, spectra
+from gdpkit import fitting, newton, pointwise, solvers, spectra
 from gdpkit.components import Chain, Measured, Problem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
 
-CG_ITERATIONS = 100
-CG_TOLERANCE = 1e-4  # at 1e-3 what only a weak observation sees, beside a strong one, is 0.1 off
 NEWTON_STEPS = 3
 HALVINGS = 4
 SETTLED = 1e-4  # unknowns that move less stand still
@@ -179,41 +177,22 @@ class EnergyObjective:
         if self._starts is not None:
             stages.insert(0, self._starts)
         for misfits in stages:
+            before = z
             z = solvers.backtracked(penalised, z, self._newton(z, x, variance, misfits), halvings=HALVINGS)
+            if misfits is self._misfits and torch.equal(z, before):
+                break  # the same step would be refused again, as where derivatives pass over rounding
         return z
 
     def _newton(self, z: Tensor, x: Tensor, variance: Tensor, misfits: Sequence[Misfit]) -> Tensor:
-        rhs = x - z
-        terms = []
-        for view, misfit in zip(self._views, misfits, strict=True):
-            jacobian = view.jacobian(z)
-            slope, bend = misfit.expansion(view.predict(z))
-            rhs = rhs - variance * jacobian.transpose(slope)
-            terms.append((jacobian, bend))
-        curvature = None
-        if self._losses:
-            pull = torch.func.grad(lambda v: v[0].numel() / 2 * self._quality(v).sum())
-            curvature = solvers.linearise(pull, z)
-            rhs = rhs - variance * pull(z)
-
-        def normal(d: Tensor) -> Tensor:
-            product = d
-            for jacobian, bend in terms:
-                product = product + variance * jacobian.transpose(bend(jacobian.forward(d)))
-            return product if curvature is None else product + variance * curvature.forward(d)
-
         # Of SSIM, whose windows join values, products with the slopes are no diagonal and may be negative.
-        if not (self._distance.pixelwise and all(view.degradation.pixelwise for view in self._own)):
-            return solvers.conjugate_gradients(normal, rhs, CG_ITERATIONS, CG_TOLERANCE)
-        # The matrix is diagonal but for the losses: divided by its diagonal it is nearly the identity, and one
-        # iteration serves where dark and bright pixels would take a hundred. (A guide, which is not, is left to them.)
-        diagonal = torch.ones_like(rhs)
-        for view, (jacobian, bend) in zip(self._own, terms, strict=False):
-            slopes = jacobian.transpose(torch.ones_like(view.image))
-            diagonal = diagonal + variance * slopes * bend(slopes)
-        root = diagonal.rsqrt()
-        return root * solvers.conjugate_gradients(
-            lambda d: root * normal(root * d), root * rhs, CG_ITERATIONS, CG_TOLERANCE
+        alone = self._distance.pixelwise and all(view.degradation.pixelwise for view in self._own)
+        return newton.step(
+            z,
+            x,
+            variance,
+            [*zip(self._views, misfits, strict=True)],
+            diagonal=len(self._own) if alone else 0,
+            quality=self._quality if self._losses else None,
         )
 
     def project(self, x: Tensor) -> Tensor:

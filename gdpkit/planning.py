@@ -12,7 +12,7 @@ import torch
 from gdpkit import budget, choices
 from gdpkit.choices import Chosen, Settings
 from gdpkit.components import Prior, Problem, Task
-from gdpkit.hierarchy import levels
+from gdpkit.hierarchy import sizes
 from gdpkit.objective import EnergyObjective
 from gdpkit.priors.tiled import TiledPrior
 
@@ -62,7 +62,7 @@ def plan(task: Task, settings: Settings) -> Plan:
     held = budget.images(problem, chosen.distance)
     tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory, held)
     each = chosen.sampler.evaluations
-    shapes = [level.shape for level in levels(problem, chosen.prior, chosen.hierarchy)]
+    shapes = [level.shape for level in sizes(problem, chosen)]
     seconds = memory = None
     work = tiled.work(height, width)
     if each is not None:

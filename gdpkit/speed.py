@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gdpkit import budget, memory
 from gdpkit.components import Denoised, Prior
 from gdpkit.engine import restore
+from gdpkit.errors import GdpkitError
 from gdpkit.priors.wrapped import WrappedPrior
 
 ROUNDS = 5  # of which the quickest counts: what else the machine does only ever takes time
@@ -49,8 +51,29 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {"processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def evaluation(prior: Prior, device: torch.device, size: int, batch: int) -> dict[str, float | None]:
+def check_memory(prior: Prior, device: torch.device, size: int, batch: int) -> None:
+    """Raise a `GdpkitError` that names the option where `batch` images of size x size are more than is free."""
+    images, work = budget.EVALUATING * 4.0 * 3 * size * size, prior.work(size, size)
+    layers = 0.0 if work is None else work[1]
+    # On the CPU the images come one after the other, so that the layers of one are held.
+    each, once = (images, layers) if device.type == "cpu" else (images + layers, 0.0)
+    left = memory.free(device)
+    if left is None or batch * each + once <= left:
+        return
+    most = int(max(0.0, left - once) // each)
+    would = f"--batch {most} would do" if most else "a smaller --size would do"
+    raise GdpkitError(
+        f"--batch {batch} of --size {size} takes about {memory.told(batch * each + once)} of memory with the prior "
+        f"{prior.name} on {device}, and {memory.told(left)} are free; {would}"
+    )
+
+
+def evaluation(
+    prior: Prior, device: torch.device, size: int, batch: int, precision: torch.dtype = torch.float32
+) -> dict[str, float | None]:
     """Evaluations a second of `batch` images of size x size, and the machine's peaks, all in the same rounds.
+
+    `precision` is what the peaks are computed in and, by autocast, the network; with float32 that is as in a run.
 
     `seconds` are of one batch. `network_gflops`, None where the prior does not count its operations, and the peaks are
     in 10^9 floating-point operations a second: the best 3x3 convolution of 64 or 128 channels, channels last, at a half
@@ -59,15 +82,26 @@ def evaluation(prior: Prior, device: torch.device, size: int, batch: int) -> dic
     noisy = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     work = prior.work(size, size)
     product = 4096 if device.type == "cuda" else 1024
-    factors = torch.ones(2, product, product, device=device)
+    factors = torch.ones(2, product, product, device=device, dtype=precision)
+
+    def network() -> Denoised:
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            return prior.denoise(noisy, LEVEL)
+
     jobs: dict[str, tuple[float, Callable[[], object]]] = {
-        "network": (batch * work[0] if work else math.nan, lambda: prior.denoise(noisy, LEVEL)),
+        "network": (batch * work[0] if work else math.nan, network),
         "matmul": (2.0 * product**3, lambda: factors[0] @ factors[1]),
-        "conv64": _convolution(64, max(16, size // 2), device),
-        "conv128": _convolution(128, max(16, size // 4), device),
+        "conv64": _convolution(64, max(16, size // 2), device, precision),
+        "conv128": _convolution(128, max(16, size // 4), device, precision),
     }
-    with torch.no_grad():
-        best = _best_of(jobs, device)
+    try:
+        with torch.no_grad():
+            best = _best_of(jobs, device)
+    except Exception as error:
+        if not memory.is_shortage(error):
+            raise
+        told = f"memory ran out at --batch {batch} of --size {size} on {device}; less of either would do"
+        raise GdpkitError(told) from error
     rates = {name: jobs[name][0] / seconds / 1e9 for name, seconds in best.items()}
     peak = max(rates["conv64"], rates["conv128"])
     return {
@@ -129,9 +163,13 @@ def _settle(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _convolution(channels: int, side: int, device: torch.device) -> tuple[float, Callable[[], object]]:
-    x = torch.ones(1, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    weight = torch.ones(channels, channels, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+def _convolution(
+    channels: int, side: int, device: torch.device, precision: torch.dtype
+) -> tuple[float, Callable[[], object]]:
+    def ones(*shape: int) -> Tensor:
+        return torch.ones(shape, device=device, dtype=precision).contiguous(memory_format=torch.channels_last)
+
+    x, weight = ones(1, channels, side, side), ones(channels, channels, 3, 3)
     return 2.0 * 9 * channels**2 * side**2, lambda: F.conv2d(x, weight, padding=1)
 
 

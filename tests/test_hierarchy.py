@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +14,18 @@ from torch import Tensor
 
 from gdpkit import GdpkitError, chain, hierarchy, param, restore
 from gdpkit.choices import Settings
-from gdpkit.components import Degradation, Denoised, Observation, PhotoTask, Prior, Problem
+from gdpkit.components import (
+    Degradation,
+    Denoised,
+    Noise,
+    Objective,
+    Observation,
+    PhotoTask,
+    Prior,
+    Problem,
+    Sampler,
+    Step,
+)
 from gdpkit.degradations.crop import Crop
 from gdpkit.degradations.downsample import Downsample
 from gdpkit.degradations.expose import Expose
@@ -180,6 +191,52 @@ def test_what_only_a_small_size_tells_is_in_the_large_result() -> None:
     assert np.abs(found["auto"].image[~lost] - 0.2).max() < 1e-6
     assert [found[w].record["network_evaluations"] for w in ("off", "auto")] == [4, 8]
     assert found["auto"].record["unknowns"] == {}
+
+
+@dataclass(frozen=True)
+class InTheBasis(Sampler):
+    """Cannot do without a singular system."""
+
+    name = "in-the-basis"
+    needs_spectral = True
+    evaluations = 1
+
+    def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
+        objective.spectral()
+        yield Step(1, 1, prior.denoise(torch.full(objective.shape, 0.5), 0.1).clean.clamp(0, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Lighten(Fill):
+    """Fill a hole that two exposures share: they have a singular system together, and none with a guide."""
+
+    name = "lighten"
+
+    def problem(self) -> Problem:
+        y = picture(1, 3, 64, 64) / 2
+        weight = torch.ones(1, 1, 64, 64)
+        weight[..., 20:45, 20:45] = 0
+        return Problem(tuple(Observation(gain * y, Expose(gain=gain), 2.0, weight) for gain in (0.5, 1.0)))
+
+
+def test_a_guide_that_a_sampler_cannot_use_is_left_out_or_an_error_before_anything_is_solved() -> None:
+    task = Lighten(image=picture(1, 3, 64, 64), lost=None)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"prior": Trained(), "device": "cpu"}
+    assert restore(task, **settings, steps=2).record["network_evaluations"] == 4
+    found = restore(task, **settings, sampler=InTheBasis())
+    assert found.record["network_evaluations"] == 1
+    assert plan(task, Settings(**settings, sampler=InTheBasis())).evaluations == 1
+    asked: list[Step] = []
+    with pytest.raises(GdpkitError, match=r"--hierarchy on: the sampler in-the-basis needs a singular system"):
+        restore(task, **settings, sampler=InTheBasis(), hierarchy="on", on_step=asked.append)
+    assert not asked
+
+
+def test_a_guide_that_such_a_sampler_can_use_is_used() -> None:
+    image, lost = hole()
+    task = Fill(image=image, lost=lost)  # type: ignore[arg-type]
+    found = restore(task, prior=Trained(), sampler=InTheBasis(), device="cpu")
+    assert found.record["network_evaluations"] == 2
 
 
 def test_a_dry_run_counts_every_level() -> None:

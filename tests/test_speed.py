@@ -84,6 +84,24 @@ def test_the_engines_share_is_what_is_left_of_the_time() -> None:
     assert found["engine_share"] == pytest.approx(1 - found["network_seconds"] / found["seconds"])
 
 
+def test_a_precision_is_what_the_network_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+    convolution = torch.nn.Conv2d.forward
+
+    def watching(self: torch.nn.Conv2d, x: Tensor) -> Tensor:
+        y = convolution(self, x)
+        if not y.is_meta:  # which only counts the operations
+            seen.add(y.dtype)
+        return y
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watching)
+    speed.evaluation(EmbeddedPrior(), torch.device("cpu"), 32, 1)
+    assert seen == {torch.float32}
+    seen.clear()
+    speed.evaluation(EmbeddedPrior(), torch.device("cpu"), 32, 1, torch.bfloat16)
+    assert seen == {torch.bfloat16}
+
+
 def test_shares_follow_from_the_work_and_the_time() -> None:
     prior = EmbeddedPrior()
     rates = speed.evaluation(prior, torch.device("cpu"), 32, 2)

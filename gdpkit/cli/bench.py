@@ -24,7 +24,8 @@ _HELP = """
 Measure how fast this machine is with a prior.
 
 Prints evaluations of the network a second; which share that is of the best convolution and of the matrix product that
-were measured in the same run; how much of a default sr and inpaint of 512x512 pixels is anything but the network; and
+were measured in the same run; on CUDA the same in bfloat16 and in float16, in which a run does not compute unless its
+prior says so; how much of a default sr and inpaint of 512x512 pixels is anything but the network; and
 the peak memory. What could not be measured is named, and is no error. Other work on the machine changes the figures.
 """
 
@@ -59,6 +60,7 @@ def _bench(
     size, batch = size or SIZE, batch or 1
     where, network = choices.device(device or "auto"), choices.prior(prior)
     network.load(where)
+    speed.check_memory(network, where, size, batch)
     peak = PeakMemory(where)
     found: dict[str, Any] = {
         "device": str(where),
@@ -73,6 +75,7 @@ def _bench(
     skipped = list(_not_here(where))
     if found["network_gflops"] is None:
         skipped.append(f"shares of the peaks: the prior {network.name} does not count its operations")
+    found["half_precisions"] = _half_precisions(network, where, size, batch, skipped)
     found["restorations"] = _restorations(network, where, found, full, skipped)
     found["skipped"] = skipped
     if as_json:
@@ -87,8 +90,29 @@ def _not_here(device: torch.device) -> list[str]:
     if device.type == "cuda":
         return []
     why = "not asked for (--device cuda)" if torch.cuda.is_available() else "there is no CUDA device here"
-    half = "bfloat16: not used on the CPU, where results are the same to the byte"
+    half = (
+        "bfloat16 and float16: measured on CUDA only, as the CPU computes in float32 to give the same bytes everywhere"
+    )
     return [f"CUDA: {why}", half]
+
+
+def _half_precisions(
+    prior: Prior, device: torch.device, size: int, batch: int, skipped: list[str]
+) -> list[dict[str, Any]]:
+    """A row for each of bfloat16 and float16, on CUDA; `_not_here` tells why there is none elsewhere."""
+    import torch
+
+    from gdpkit import speed
+
+    rows: list[dict[str, Any]] = []
+    if device.type != "cuda":
+        return rows
+    for name, precision in (("bfloat16", torch.bfloat16), ("float16", torch.float16)):
+        try:
+            rows.append({"precision": name, **speed.evaluation(prior, device, size, batch, precision)})
+        except RuntimeError as error:
+            skipped.append(f"{name}: the prior {prior.name} does not compute in it: {' '.join(str(error).split())}")
+    return rows
 
 
 def _restorations(
@@ -126,13 +150,18 @@ def _print(found: dict[str, Any]) -> None:
     click.echo()
     side, batch, unit = found["size"], found["batch"], "GFLOP/s"
     network = f"network, {side}x{side}" + (f", {batch} at once" if batch > 1 else "")
-    evaluations = f"{found['evaluations_per_second']:.2f} evaluations/s"
-    rows = [
-        [network, evaluations, rate(found["network_gflops"]), ""],
-        ["3x3 convolution, float32", "", rate(found["convolution_peak_gflops"]),
-         share(found["share_of_convolution_peak"])],
-        ["matrix product, float32", "", rate(found["matmul_peak_gflops"]), share(found["share_of_matmul_peak"])],
-    ]  # fmt: skip
+    rows = []
+    for measured in ({"precision": "float32", **found}, *found["half_precisions"]):
+        precision = measured["precision"]
+        speed = f"{measured['evaluations_per_second']:.2f} evaluations/s"
+        rows += [
+            [network if measured["precision"] == "float32" else f"{network}, {precision}", speed,
+             rate(measured["network_gflops"]), ""],
+            [f"3x3 convolution, {precision}", "", rate(measured["convolution_peak_gflops"]),
+             share(measured["share_of_convolution_peak"])],
+            [f"matrix product, {precision}", "", rate(measured["matmul_peak_gflops"]),
+             share(measured["share_of_matmul_peak"])],
+        ]  # fmt: skip
     report.table(["what", "speed", unit, "the network's share of it"], rows)
     if found["restorations"]:
         click.echo()

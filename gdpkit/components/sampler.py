@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from gdpkit.components.base import Component
 
@@ -93,6 +93,9 @@ class Step:
 @dataclass(frozen=True, kw_only=True)
 class Sampler(Component):
     """Draws the clean image. It sees the prior and the objective, and knows no task, no file and no plugin."""
+
+    needs_spectral: ClassVar[bool] = False
+    """Whether it cannot do without `objective.spectral()`: then it is given no guide that would leave none."""
 
     @property
     def evaluations(self) -> int | None:

@@ -12,6 +12,7 @@ from gdpkit.components import Objective
 from gdpkit.samplers import membrane
 
 CLIPPINGS = 12
+LITTLE = 0.99  # what a round leaves of the discrepancy where more rounds would not bring it to the noise
 POWER_ITERATIONS = 12
 COARSE_TO_FINE = ((64, 1), (32, 2), (16, 3), (8, 4), (4, 6), (2, 16))  # widths in pixels, and how often each
 PROBE = 1e-2  # the size of the difference that tells the curvature, in the units of the image
@@ -89,8 +90,11 @@ def axis_of_colour(objective: Objective) -> Tensor | None:
     if not (s > 0).any() or s.max() > (1 + 1e-4) * s[s > 0].min():
         return None
     trial = torch.randn(1, *objective.shape[1:], generator=torch.Generator().manual_seed(0)).to(objective.device)
-    seen = system.synthesise((s > 0).to(trial) * system.analyse(trial))[0].flatten(1).double()
-    powers, axes = torch.linalg.eigh(seen @ seen.mT)
+    colours = system.synthesise((s > 0).to(trial) * system.analyse(trial))[0]
+    del trial
+    # Sums in float64 without an image in it: of large images every tensor counts.
+    sums = [[(a * b).sum(dtype=torch.float64) for b in colours] for a in colours]
+    powers, axes = torch.linalg.eigh(torch.stack([torch.stack(row) for row in sums]))
     return axes[:, -1].float() if powers[-2] <= 1e-6 * powers[-1] else None
 
 
@@ -196,14 +200,19 @@ def prox_to_noise(objective: Objective, x: Tensor, sigma: float) -> Tensor:
 def prox_within_range(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     """`prox_to_noise` among images in [0, 1], by Dykstra's alternation (Bauschke & Combettes 2008).
 
-    Clipping alone would darken what is as bright as a picture can be: a white sky, or paper.
+    Clipping alone would darken what is as bright as a picture can be: a white sky, or paper. An image that a round
+    brought no nearer is left as it is.
     """
     z = prox_to_noise(objective, x, sigma)
     clipped = z.clamp(0, 1)
     correction = z - clipped
     del z  # as large as the image
+    before = x.new_full((len(x),), math.inf)
+    wrong = torch.ones_like(before, dtype=torch.bool)
     for _ in range(CLIPPINGS):
-        wrong = objective.discrepancy(clipped) > 1
+        left = objective.discrepancy(clipped)
+        wrong = wrong & (left > 1) & (left < LITTLE * before)
+        before = left
         if not wrong.any():
             break
         z = prox_to_noise(objective, clipped, sigma) + correction

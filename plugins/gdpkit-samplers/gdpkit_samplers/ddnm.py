@@ -33,6 +33,7 @@ class Ddnm(Sampler):
     """
 
     name = "ddnm"
+    needs_spectral = True
 
     steps: int = param(100, help="Number of network evaluations.", min=1, max=1000)
     eta: float = param(0.85, help="Share of new noise in each step; 0 would ignore a noisy observation.", min=0, max=1)

@@ -32,6 +32,7 @@ class Ddrm(Sampler):
     """
 
     name = "ddrm"
+    needs_spectral = True
 
     steps: int = param(20, help="Number of network evaluations.", min=1, max=1000)
     eta: float = param(0.85, help="Share of new noise where the observation says little.", min=0, max=1)

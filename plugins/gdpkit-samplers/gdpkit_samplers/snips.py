@@ -35,6 +35,7 @@ class Snips(Sampler):
     """
 
     name = "snips"
+    needs_spectral = True
     example_params: ClassVar[Mapping[str, Any]] = {"steps": 50, "inner": 4, "c": 0.2, "start": 5.0}
 
     steps: int = param(500, help="Number of noise levels.", min=1, max=10000)
