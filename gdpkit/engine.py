@@ -111,9 +111,8 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     for level in levels:
         objective = EnergyObjective(guided(level, answer), chosen.distance, chosen.device)
         noise = SeededNoise.of(settings.seed, level)
-        answer = _last(chosen.sampler.sample(counted, objective, noise), on_step)
-    if answer is None:
-        raise GdpkitError(f"the sampler {chosen.sampler.name} took no step")
+        answer = _last(chosen.sampler, chosen.sampler.sample(counted, objective, noise), on_step)
+    assert answer is not None  # there is one size at least
     with torch.no_grad():
         answer = objective.bounded(answer)
         consistency = objective.consistency(answer)
@@ -159,15 +158,22 @@ def _counting_on(on_step: Callable[[Step], None] | None, levels: int) -> Callabl
     return counted
 
 
-def _last(steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tensor | None:
-    """The image of the last step, after telling of each; None where there was none."""
-    image = None
+def _last(sampler: Sampler, steps: Iterator[Step], on_step: Callable[[Step], None] | None) -> Tensor:
+    """The image of the last step, after telling of each."""
+    image, at = None, (0, 0)
     for step in steps:
         if on_step is not None:
             on_step(step)
+        at = step.index, step.total
         image = step.image if step.index == step.total else None
         del step  # or it would hold its image while the next one is made
-    return image
+    if image is not None:
+        return image
+    if at == (0, 0):
+        raise GdpkitError(f"the sampler {sampler.name} took no step")
+    raise GdpkitError(
+        f"the sampler {sampler.name} stopped at step {at[0]} of {at[1]}: its last step must be number {at[1]}"
+    )
 
 
 def _toning(task: Task) -> str:

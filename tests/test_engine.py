@@ -51,6 +51,17 @@ class Lazy(Sampler):
         return iter(())
 
 
+@dataclass(frozen=True)
+class Tired(Sampler):
+    """Stops before its last step."""
+
+    name = "tired"
+    evaluations = 0
+
+    def sample(self, prior: Prior, objective: Objective, noise: Noise) -> Iterator[Step]:
+        yield Step(1, 3, noise.normal(objective.shape, objective.device))
+
+
 class Ours:
     """What the tests add to the built-in components."""
 
@@ -60,7 +71,7 @@ class Ours:
 
     @hookimpl
     def gdpkit_samplers(self) -> list[type[Sampler]]:
-        return [Lazy]
+        return [Tired, Lazy]
 
 
 @pytest.fixture(autouse=True)
@@ -222,6 +233,7 @@ def test_settings_reach_the_sampler_without_changing_its_other_parameters() -> N
         ({"fidelity": 0.5}, GdpkitError, "the sampler gdp has no parameter 'fidelity', so --fidelity cannot set it"),
         ({"device": "tpu"}, GdpkitError, "--device must be auto, cpu, cuda or cuda:N, not 'tpu'"),
         ({"sampler": "lazy", "steps": None}, GdpkitError, "the sampler lazy took no step"),
+        ({"sampler": "tired", "steps": None}, GdpkitError, "the sampler tired stopped at step 1 of 3"),
         ({"sampler": ""}, UnknownNameError, "unknown sampler ''. Known: "),
         ({"prior": ""}, UnknownNameError, "the name of the prior is empty. Known: "),
         ({"losses": [""]}, UnknownNameError, "unknown loss ''. Known: "),

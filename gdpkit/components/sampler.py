@@ -81,7 +81,7 @@ class Objective(Protocol):
 class Step:
     """One step of a sampler.
 
-    index, total: 1 .. total.
+    index, total: 1 .. total; a sampler that ends earlier numbers its last step `total`, or the result is not taken.
     image: the present estimate of the clean image, (B, 3, H, W) in [0, 1]; of the last step, the result.
     """
 
