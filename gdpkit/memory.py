@@ -129,3 +129,9 @@ class PeakMemory:
             return None
         unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told; before and after anything that is timed."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

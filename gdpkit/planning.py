@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gdpkit import budget, choices
+from gdpkit import budget, choices, memory
 from gdpkit.choices import Chosen, Settings
 from gdpkit.components import Prior, Problem, Task
 from gdpkit.hierarchy import sizes
@@ -63,14 +63,14 @@ def plan(task: Task, settings: Settings) -> Plan:
     tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory, held)
     each = chosen.sampler.evaluations
     shapes = [level.shape for level in sizes(problem, chosen)]
-    seconds = memory = None
+    seconds = mebibytes = None
     work = tiled.work(height, width)
     if each is not None:
         share = sum(shape[0] * _share(tiled, *shape[1:]) for shape in shapes)
         network = each * share * _seconds_of_probe(chosen.prior, chosen.device)
         seconds = round(reading + network + each * _seconds_of_a_step(problem, chosen), 2)
     if work is not None:
-        memory = round(budget.needed(tiled, shape, chosen.device, held) / 2**20, 0)
+        mebibytes = round(budget.needed(tiled, shape, chosen.device, held) / 2**20, 0)
     return Plan(
         task=task.name,
         prior=chosen.prior.name,
@@ -79,7 +79,7 @@ def plan(task: Task, settings: Settings) -> Plan:
         size=(width, height),
         evaluations=None if each is None else each * len(shapes),
         seconds=seconds,
-        memory_mib=memory,
+        memory_mib=mebibytes,
     )
 
 
@@ -97,10 +97,10 @@ def _seconds_of_a_step(problem: Problem, chosen: Chosen) -> float:
     objective = EnergyObjective(problem, chosen.distance, chosen.device)
     x = torch.full(objective.shape, 0.5, device=objective.device)
     objective.fit(objective.prox(x, 0.1))  # what is prepared once
-    _settle(objective.device)
+    memory.settle(objective.device)
     started = time.perf_counter()
     objective.fit(objective.prox(x, 0.1))
-    _settle(objective.device)
+    memory.settle(objective.device)
     return time.perf_counter() - started
 
 
@@ -112,13 +112,8 @@ def _seconds_of_probe(prior: Prior, device: torch.device) -> float:
         for _ in range(3):
             started = time.perf_counter()
             prior.denoise(probe, 0.1)
-            _settle(device)
+            memory.settle(device)
             best = min(best, time.perf_counter() - started)
             if best > LONG_SECONDS:
                 break
     return best
-
-
-def _settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -36,10 +36,10 @@ class Timed(WrappedPrior):
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         """Ask the prior, and note how long it took."""
-        _settle(noisy.device)
+        memory.settle(noisy.device)
         started = time.perf_counter()
         answer = self.prior.denoise(noisy, sigma)
-        _settle(noisy.device)
+        memory.settle(noisy.device)
         self.seconds.append(time.perf_counter() - started)
         return answer
 
@@ -150,17 +150,12 @@ def _best_of(jobs: Mapping[str, tuple[float, Callable[[], object]]], device: tor
 
 
 def _seconds(job: Callable[[], object], times: int, device: torch.device) -> float:
-    _settle(device)
+    memory.settle(device)
     started = time.perf_counter()
     for _ in range(times):
         job()
-    _settle(device)
+    memory.settle(device)
     return (time.perf_counter() - started) / times
-
-
-def _settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _convolution(
