@@ -57,3 +57,16 @@ def test_a_step_that_was_refused_is_not_computed_again(monkeypatch: pytest.Monke
     x = picture(1, 3, 32, 32)
     assert torch.equal(objective.prox(x, 0.05), x)
     assert len(refused) == 1
+
+
+@pytest.mark.parametrize(("taken", "factor"), [(0.0, 0.5), (0.5, 0.5), (0.8, 1.0), (1.0, 1.5), (2.0, 1.5)])
+def test_a_step_is_as_long_as_the_share_that_the_observations_take_back_allows(taken: float, factor: float) -> None:
+    before, change = picture(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    denoised = before + change
+    informed = denoised - taken**0.5 * change
+    assert torch.allclose(guidance.relaxation(before, denoised, informed), torch.full((2, 1, 1, 1), factor), atol=1e-4)
+
+
+def test_an_image_that_the_prior_leaves_as_it_is_has_a_step_of_finite_length() -> None:
+    x = picture(1, 3, 16, 16)
+    assert guidance.relaxation(x, x, x).item() == guidance.SHORTEST

@@ -16,6 +16,7 @@ LITTLE = 0.99  # what a round leaves of the discrepancy where more rounds would 
 POWER_ITERATIONS = 12
 COARSE_TO_FINE = ((64, 1), (32, 2), (16, 3), (8, 4), (4, 6), (2, 16))  # widths in pixels, and how often each
 PROBE = 1e-2  # the size of the difference that tells the curvature, in the units of the image
+SHORTEST, FURTHEST = 0.5, 1.5  # steps of the relaxation
 DOUBLINGS = 4  # sixteen times the sigma that the sampler trusts; what then is left is the model's, not the noise
 
 
@@ -168,6 +169,20 @@ def informed(objective: Objective, x: Tensor, sigma: float) -> Tensor:
         return (s * sigma >= measured.sigma * (1 - 1e-6)) / s.clamp_min(1e-30)
 
     return measured.moved(x, gain)
+
+
+def relaxation(before: Tensor, denoised: Tensor, informed: Tensor) -> Tensor:
+    """How far to go from `before` to `informed`, of each image, (B, 1, 1, 1): a half to one and a half.
+
+    It follows from the share of the prior's change, as energy, that the observations take back. Where they take back
+    nearly all, as with pixels lost among known ones, what is open follows slowly: over-relaxation. Where they take back
+    little, as with detail that a blur removed, the prior is free, and full steps would go on to the most probable
+    picture, which is too sharp (docs/method.md has what it brings).
+    """
+    taken = (informed - denoised).square_().flatten(1).mean(1)
+    moved = (denoised - before).square_().flatten(1).mean(1)
+    share = taken / moved.clamp_min(1e-30)
+    return (2.5 * share - 1).clamp(SHORTEST, FURTHEST).view(-1, 1, 1, 1)
 
 
 def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMS = 8  # of an image turned by quarters and mirrored
+USUAL = 20  # steps, for which the relaxation was chosen
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Hqs(Sampler):
     (Kawar et al., NeurIPS 2022); without a singular system it is the proximal one. The levels end where the
     observations know no component better: going on would only sharpen, to the most probable picture and away from the
     truth. Each step shows the prior another of the eight turned and mirrored forms of the image, which removes what a
-    network prefers by direction (Terris et al., "Equivariant plug-and-play image reconstruction", CVPR 2024). Below
-    fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023): the
-    result becomes a sample.
+    network prefers by direction (Terris et al., "Equivariant plug-and-play image reconstruction", CVPR 2024). How far a
+    step goes follows from how much of the prior's change the observations take back (`guidance.relaxation`). Below
+    fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023), and
+    every step goes all the way: the result becomes a sample.
 
     Where noise ends the levels, the last one is repeated, up to eight times (less below fidelity 1), and the result is
     the mean of the forms, of linear degradations: there each step removes the noise anew. A photograph that is only
@@ -38,10 +40,10 @@ class Hqs(Sampler):
     name = "hqs"
     example_params: ClassVar[Mapping[str, Any]] = {"fidelity": 0.5}
 
-    steps: int = param(20, help="Number of network evaluations.", min=1, max=1000)
+    steps: int = param(USUAL, help="Number of network evaluations.", min=1, max=1000)
     fidelity: float = param(1.0, help="1: the most probable faithful image; 0: a sample with the prior's texture.",
                             min=0, max=1)  # fmt: skip
-    start: float = param(0.3, help="First noise level, as a share of the image's range.", min=0.01, max=100)
+    start: float = param(0.4, help="First noise level, as a share of the image's range.", min=0.01, max=100)
     end: float = param(0.005, help="Last noise level, at the least.", min=0.0005, max=1)
 
     def __post_init__(self) -> None:
@@ -70,31 +72,48 @@ class Hqs(Sampler):
         seen = guidance.axis_of_colour(objective) if noisy else None
         # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
-        mean: Tensor | float = 0.0
+        mean = torch.zeros(())
         for k in range(total):
             sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
+            put = self._put_back(objective, noise, sigma, min(sigma, best), seen)
             # Of large images every tensor counts: none is held on to by a name that is not needed any more.
-            x = _turned(x + self._put_back(objective, noise, sigma, min(sigma, best), seen), k)
+            before = None if put is None else x
+            shown = _turned(x if put is None else x + put, k)
+            del x, put
             with torch.no_grad():
-                x = _turned_back(prior.denoise(x, sigma).clean, k)
+                x = prior.denoise(shown, sigma).clean
+            before = _turned_back(shown, k) if before is None else before
+            del shown
+            x = _turned_back(x, k)
             objective.fit(x)
-            found = x
             if k >= falling:
-                found = mean = mean + (x - mean) / (k - falling + 1)
-                x = found if one_level else x
-            last = k + 1 == total
-            x = guidance.faithful(objective, found, self.end) if last else guidance.informed(objective, x, sigma)
-            del found
+                mean = mean + (x - mean) / (k - falling + 1)
+            if k + 1 == total:
+                del before
+                x = guidance.faithful(objective, mean if k >= falling else x, self.end)
+            elif one_level:
+                x = guidance.informed(objective, mean, sigma)
+            else:
+                x = self._moved(before, x, guidance.informed(objective, x, sigma))
             yield Step(k + 1, total, x.clamp(0, 1))
+
+    def _moved(self, before: Tensor, denoised: Tensor, informed: Tensor) -> Tensor:
+        """From `before` to `informed` as far as the relaxation says; all the way at fidelity 0."""
+        from gdpkit.samplers import guidance
+
+        # Of many steps each goes less far, of few further, so that together they go as far.
+        factor = USUAL / self.steps * guidance.relaxation(before, denoised, informed)
+        factor = 1 + self.fidelity * (factor.clamp(max=guidance.FURTHEST) - 1)
+        return informed.sub_(before).mul_(factor).add_(before)
 
     def _put_back(
         self, objective: Objective, noise: Noise, sigma: float, known: float, seen: Tensor | None
-    ) -> Tensor | float:
+    ) -> Tensor | None:
         """The noise that x lacks: 1 - fidelity of the level's, and in the colours not seen that of what is seen."""
         from gdpkit.samplers import guidance
 
         if self.fidelity == 1 and seen is None:
-            return 0.0
+            return None
         drawn = noise.normal(objective.shape, objective.device)
         put = (1 - self.fidelity) * sigma * drawn
         if seen is not None:
