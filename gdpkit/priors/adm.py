@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -100,7 +101,9 @@ def _find_config(
     try:
         return AdmConfig.from_flags(flags)
     except GdpkitError as error:
-        raise type(error)(f"{source}: {error}") from None
+        # What was given wins, so a flag that it names is at fault, not what stands beside the file.
+        own = ", ".join(name for name in given if re.search(rf"\b{name}\b", str(error)))
+        raise type(error)(f"{path} with the {own} given: {error}" if own else f"{source}: {error}") from None
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
