@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +10,19 @@ import torch
 from torch import Tensor
 
 import gdpkit
-from gdpkit import Denoised, GdpkitError, Prior, budget, choices, dct, functional, memory, planning, pointwise
+from gdpkit import (
+    Denoised,
+    GdpkitError,
+    Prior,
+    budget,
+    choices,
+    dct,
+    distances,
+    functional,
+    memory,
+    planning,
+    pointwise,
+)
 from gdpkit.choices import Settings
 from gdpkit.objective import EnergyObjective
 from gdpkit.priors import cost, tiles
@@ -167,8 +179,11 @@ def test_large_channels_one_by_one_give_the_same(monkeypatch: pytest.MonkeyPatch
         assert torch.allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("distance", ["mse", "huber"])
+@pytest.mark.parametrize("distance", ["mse", "huber", "started"])
 def test_large_images_in_strips_give_the_same(monkeypatch: pytest.MonkeyPatch, distance: str) -> None:
+    # Of one that is not convex, the data step begins with squared error.
+    started = replace(distances.PIXELWISE["huber"], convex=False)
+    monkeypatch.setitem(distances.DISTANCES, "started", started)
     problem = choices.task("lowlight", {"image": 0.2 * picture(1, 3, 40, 36)}).problem()
     z = picture(1, 3, 40, 36)
 
