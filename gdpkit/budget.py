@@ -89,7 +89,7 @@ def tiled(
     if device.type == "cpu":
         return one
     work = one.work(*shape[1:])
-    room = UNTOLD if work is None else 1 + int((allowed - least) / work[1])
+    room = UNTOLD if work is None else 1 + int((allowed - least) / max(1, work[1] - one.weight_bytes))
     return TiledPrior(prior=prior, batch=min(room, shape[0] * len(one.tiles(*shape[1:]))))
 
 
@@ -112,6 +112,7 @@ def at_once(
 def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device, held: float = IMAGES["noise"]) -> int:
     """Bytes that a run with the default sampler holds at its peak, about; without the network where it does not say."""
     work = prior.work(*shape[1:])
+    weights = 0 if work is None else prior.weight_bytes  # which stay where they are between the evaluations
     image = 4 * 3 * math.prod(shape)
-    most = max(held * image, EVALUATING * image + (0 if work is None else work[1]))
-    return int(most) + (LIBRARIES if device.type == "cpu" else 0)
+    most = max(held * image, EVALUATING * image + (0 if work is None else work[1] - weights))
+    return int(most) + weights + (LIBRARIES if device.type == "cpu" else 0)

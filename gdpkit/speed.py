@@ -54,7 +54,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 def check_memory(prior: Prior, device: torch.device, size: int, batch: int) -> None:
     """Raise a `GdpkitError` that names the option where `batch` images of size x size are more than is free."""
     images, work = budget.EVALUATING * 4.0 * 3 * size * size, prior.work(size, size)
-    layers = 0.0 if work is None else work[1]
+    layers = 0.0 if work is None else work[1] - prior.weight_bytes  # the weights are loaded by now
     # On the CPU the images come one after the other, so that the layers of one are held.
     each, once = (images, layers) if device.type == "cpu" else (images + layers, 0.0)
     left = memory.free(device)

@@ -26,6 +26,7 @@ from gdpkit import (
 from gdpkit.choices import Settings
 from gdpkit.objective import EnergyObjective
 from gdpkit.priors import cost, tiles
+from gdpkit.priors.tiled import TiledPrior
 from gdpkit.testing import picture
 
 CPU = torch.device("cpu")
@@ -98,6 +99,37 @@ def test_on_a_gpu_memory_says_how_many_tiles_are_done_at_once(monkeypatch: pytes
         at_once[0] < at_once[1] < at_once[2] == len(budget.tiled(Known(), (1, 4000, 6000), cuda, 100).tiles(4000, 6000))
     )
     assert budget.tiled(Known(), (1, 4000, 6000), CPU, 100).at_once == 1
+
+
+@dataclass(frozen=True)
+class Heavy(Known):
+    """`Known` with a gigabyte of weights."""
+
+    name = "heavy"
+
+    def work(self, height: int, width: int) -> tuple[float, float]:
+        operations, layers = super().work(height, width)
+        return operations, layers + 2**30
+
+    @property
+    def weight_bytes(self) -> int:
+        return 2**30
+
+
+def test_images_done_at_once_share_the_weights() -> None:
+    cuda = torch.device("cuda", 0)
+    # Each tile takes 0.3 GB; counted with each of them, weights would leave 5 GB room for three or four.
+    tiled = budget.tiled(Heavy(), (1, 4000, 6000), cuda, 5)
+    assert tiled.at_once == budget.tiled(Known(), (1, 4000, 6000), cuda, 4).at_once > 5
+    one, all_of_them = (TiledPrior(prior=Heavy(), batch=n).work(4000, 6000) for n in (1, tiled.at_once))
+    assert one is not None and all_of_them is not None
+    assert all_of_them[1] - 2**30 == pytest.approx(tiled.at_once * (one[1] - 2**30))
+    # And they are held while no tile is evaluated: a data step that takes more than a tile takes them besides.
+    light, heavy = (
+        budget.needed(TiledPrior(prior=p), (1, 4000, 6000), cuda, budget.IMAGES["derivative"])
+        for p in (Known(), Heavy())
+    )
+    assert heavy - light == 2**30
 
 
 @pytest.mark.parametrize("task", ["denoise", "sr"])

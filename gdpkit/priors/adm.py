@@ -174,6 +174,11 @@ class AdmPrior(Prior):
         """Counted from the network's shapes."""
         return _work(self, self._stamps(), height, width)
 
+    @property
+    def weight_bytes(self) -> int:
+        """Counted from the network's shapes."""
+        return _weight_bytes(self, self._stamps())
+
     def outline(self) -> AdmNetwork:
         """The network on the `meta` device, which has its shapes and its precision."""
         from gdpkit.priors import ddpm
@@ -250,6 +255,13 @@ def _work(prior: AdmPrior, stamps: Stamps, height: int, width: int) -> tuple[flo
     network = prior.outline()
     height, width = height + -height % network.multiple, width + -width % network.multiple
     return filling.evaluation(network, height, width, _rest(network))
+
+
+@lru_cache(maxsize=4)
+def _weight_bytes(prior: AdmPrior, stamps: Stamps) -> int:
+    from gdpkit.priors import filling
+
+    return filling.weight_bytes(prior.outline())
 
 
 @lru_cache(maxsize=2)
