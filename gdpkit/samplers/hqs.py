@@ -70,6 +70,7 @@ class Hqs(Sampler):
         seen = guidance.axis_of_colour(objective) if noisy else None
         # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
+        told = None if worst <= start else guidance.told(objective, start)
         mean: Tensor | float = 0.0
         for k in range(total):
             sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
@@ -83,7 +84,7 @@ class Hqs(Sampler):
                 found = mean = mean + (x - mean) / (k - falling + 1)
                 x = found if one_level else x
             last = k + 1 == total
-            x = guidance.faithful(objective, found, self.end) if last else guidance.informed(objective, x, sigma)
+            x = guidance.faithful(objective, found, self.end) if last else guidance.blended(objective, x, sigma, told)
             del found
             yield Step(k + 1, total, x.clamp(0, 1))
 
