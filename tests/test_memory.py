@@ -183,6 +183,7 @@ def held(task: str, **parameters: Any) -> float:
         ("inpaint", {"mask": torch.nn.functional.pad(torch.ones(1, 1, 90, 90), (50, 52, 50, 52))[0]}),
         ("deblur", {"kernel": "gaussian:9,2", "noise": 2.0, "boundary": "reflect"}),
         ("restore", {"stages": ("expose:gain=0.2",)}),
+        ("lowlight", {"fit": True}),
     ],
 )
 def test_a_run_holds_no_more_images_than_are_counted_for_it(
@@ -190,11 +191,22 @@ def test_a_run_holds_no_more_images_than_are_counted_for_it(
 ) -> None:
     for module in (functional, pointwise, budget):
         monkeypatch.setattr(module, "STRIP", SIDE * SIDE // 8)
+    monkeypatch.setattr(budget, "HEAP", 0)  # tensors are counted here, not what is left between them
     side = SIDE // 2 if task == "sr" else SIDE
-    image = picture(1, 3, side, side) * (0.2 if task == "restore" else 1)
+    image = picture(1, 3, side, side) * (0.2 if task in ("restore", "lowlight") else 1)
     problem = choices.task(task, {"image": image, **parameters}).problem()
     told = budget.images(problem, "mse")
     assert told / 2 < held(task, image=image, **parameters) < told
+
+
+def test_derivatives_of_all_of_the_image_are_counted_where_strips_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(guided: bool = False, **options: Any) -> float:
+        problem = choices.task("lowlight", {"image": 0.2 * picture(1, 3, 600, 600), **options}).problem()
+        return budget.images(problem, "mse", guided)
+
+    assert counted() < counted(fit=True) == counted(guided=True) == 2 * budget.IMAGES["derivative"]
+    monkeypatch.setattr(budget, "HEAP", 12 * 600 * 600)
+    assert counted() < counted(fit=True) == counted(guided=True) == budget.IMAGES["derivative"]
 
 
 def test_large_channels_one_by_one_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
