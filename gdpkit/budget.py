@@ -9,7 +9,7 @@ import torch
 from gdpkit import memory
 from gdpkit.components import Observation, Prior, Problem
 from gdpkit.errors import GdpkitError
-from gdpkit.functional import STRIP
+from gdpkit.pointwise import STRIP
 from gdpkit.priors.tiled import TiledPrior
 
 GB = 2**30
@@ -19,6 +19,13 @@ IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "derivative": 46}
 Of noise alone; with a singular system; where only parts are seen; where a degradation that is not linear changes every
 value by itself, in strips; and where derivatives of all of the image are held. Counted in tests/test_memory.py.
 """
+
+SEVERAL = (10.0, 14.0)
+"""Such images for several observations that are combined value by value: for all of them, and for each."""
+
+HEAP = 32 * 2**20
+"""Bytes of an image below which glibc takes it from its heap (mallopt(3)). Where derivatives of all of such an image
+are held, as much again was measured to stay there unused."""
 
 EVALUATING = 6  # such images, while the network evaluates a tile
 
@@ -35,16 +42,23 @@ which torch imports its compiler, and that would be most of such a run. Large ne
 UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
 
 
-def images(problem: Problem, distance: str) -> float:
-    """How many images, of the size of the clean one, a run on this problem holds at once, about: `IMAGES`."""
+def images(problem: Problem, distance: str, guided: bool = False) -> float:
+    """How many images, of the size of the clean one, a run on this problem holds at once, about: `IMAGES`.
+
+    `guided`: whether a smaller restoration guides it (`gdpkit.hierarchy`). Where values are then not independent any
+    more, derivatives are held of all of the image.
+    """
     several = len(problem.observations)
     kinds = {"derivative"} if problem.losses or distance == "ssim" else {_kind(o) for o in problem.observations}
     held = float(max(IMAGES[kind] for kind in kinds))
     if kinds != {"pixels"}:
         return held + 2 * (several - 1)
+    pixels = math.prod(problem.shape[1:])
+    if guided or (several == 1 and not _in_strips(problem.observations[0])):
+        return (2 if 12 * pixels < HEAP else 1) * IMAGES["derivative"] + 2.0 * (several - 1)
     if several > 1:
-        return several * held + 4
-    return held + (IMAGES["derivative"] - held) * min(1.0, STRIP / math.prod(problem.shape[1:]))
+        return SEVERAL[0] + SEVERAL[1] * several
+    return held + (IMAGES["derivative"] - held) * min(1.0, STRIP / pixels)
 
 
 def _kind(o: Observation) -> str:
@@ -53,6 +67,11 @@ def _kind(o: Observation) -> str:
     if o.weight is not None:
         return "parts"
     return "noise" if o.degradation.pixelwise else "system"
+
+
+def _in_strips(o: Observation) -> bool:
+    """Whether a pixelwise degradation is worked on in strips: none of its unknowns is a map (`View.divisible`)."""
+    return all(u.shape[-2:].numel() == 1 for u in o.degradation.unknowns(o.image, o.clean_shape).values())
 
 
 def tiled(
@@ -89,7 +108,7 @@ def tiled(
     if device.type == "cpu":
         return one
     work = one.work(*shape[1:])
-    room = UNTOLD if work is None else 1 + int((allowed - least) / work[1])
+    room = UNTOLD if work is None else 1 + int((allowed - least) / max(1, work[1] - one.weight_bytes))
     return TiledPrior(prior=prior, batch=min(room, shape[0] * len(one.tiles(*shape[1:]))))
 
 
@@ -112,6 +131,7 @@ def at_once(
 def needed(prior: TiledPrior, shape: tuple[int, int, int], device: torch.device, held: float = IMAGES["noise"]) -> int:
     """Bytes that a run with the default sampler holds at its peak, about; without the network where it does not say."""
     work = prior.work(*shape[1:])
+    weights = 0 if work is None else prior.weight_bytes  # which stay where they are between the evaluations
     image = 4 * 3 * math.prod(shape)
-    most = max(held * image, EVALUATING * image + (0 if work is None else work[1]))
-    return int(most) + (LIBRARIES if device.type == "cpu" else 0)
+    most = max(held * image, EVALUATING * image + (0 if work is None else work[1] - weights))
+    return int(most) + weights + (LIBRARIES if device.type == "cpu" else 0)

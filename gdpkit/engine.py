@@ -100,13 +100,12 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     started = time.perf_counter()
     chosen, settings = stated[0].chosen, stated[0].settings
     problem = stated[0].problem if len(stated) == 1 else Problem.stack([one.problem for one in stated])
-    prior = budget.tiled(
-        chosen.prior, problem.shape, chosen.device, settings.memory, budget.images(problem, chosen.distance)
-    )
+    levels = sizes(problem, chosen)
+    held = budget.images(problem, chosen.distance, guided=len(levels) > 1)
+    prior = budget.tiled(chosen.prior, problem.shape, chosen.device, settings.memory, held)
     counted = _Counted(prior=prior)
     answer = None
     peak = PeakMemory(chosen.device)
-    levels = sizes(problem, chosen)
     on_step = _counting_on(on_step, len(levels))
     for level in levels:
         objective = EnergyObjective(guided(level, answer), chosen.distance, chosen.device)

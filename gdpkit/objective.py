@@ -32,21 +32,25 @@ class EnergyObjective:
         """Bring the problem to a device. `distance` is L: mse, ssim, l1 or huber."""
         self._distance: Distance = by_name(distance)
         self._losses = problem.losses
-        self._own = [View(observation, device) for observation in problem.observations]
-        self._views = self._own if problem.guide is None else [*self._own, View(problem.guide, device)]
-        self._misfits = self._compared(distance)
-        # SSIM of images that have nothing in common says little about the way to the nearest that has.
-        self._starts = None if self._distance.convex else self._compared("mse")
-        batch, _, height, width = self._views[0].clean_shape
-        self.shape = (batch, 3, height, width)
-        self._pointwise = not self._alone and all(view.invertible for view in self._views)
-        self._combined: Measured | None = None
-        self._joinable = problem.guide is not None and len(self._own) == 1
-        self._settled = False
         self.device = torch.device(device)
+        own = [View(observation, device) for observation in problem.observations]
+        self._see(own, own if problem.guide is None else [*own, View(problem.guide, device)])
 
-    def _compared(self, distance: str) -> list[Misfit]:
-        return [by_name(distance).misfit(view.image, view.sigma, view.weight) for view in self._views]
+    def _see(self, own: list[View], views: list[View]) -> None:
+        """Take these observations, and all that follows from them."""
+        self._own, self._views = own, views
+        self._misfits = self._compared(self._distance)
+        # SSIM of images that have nothing in common says little about the way to the nearest that has.
+        self._starts = None if self._distance.convex else self._compared(by_name("mse"))
+        batch, _, height, width = views[0].clean_shape
+        self.shape = (batch, 3, height, width)
+        self._pointwise = not self._alone and all(view.invertible for view in views)
+        self._combined: Measured | None = None
+        self._joinable = len(views) > len(own) == 1
+        self._settled = False
+
+    def _compared(self, distance: Distance) -> list[Misfit]:
+        return [distance.misfit(view.image, view.sigma, view.weight) for view in self._views]
 
     @property
     def unknowns(self) -> Unknowns:
@@ -102,8 +106,7 @@ class EnergyObjective:
 
     def _seeing(self, views: list[View]) -> EnergyObjective:
         other = copy(self)
-        other._own = other._views = views
-        other._misfits = [self._distance.misfit(v.image, v.sigma, v.weight) for v in views]
+        other._see(views, views)
         return other
 
     def energy(self, x: Tensor) -> Tensor:

@@ -59,10 +59,11 @@ def plan(task: Task, settings: Settings) -> Plan:
     shape = problem.shape
     _, height, width = shape
     chosen.prior.load(chosen.device)
-    held = budget.images(problem, chosen.distance)
+    levels = sizes(problem, chosen)
+    held = budget.images(problem, chosen.distance, guided=len(levels) > 1)
     tiled = budget.tiled(chosen.prior, shape, chosen.device, settings.memory, held)
     each = chosen.sampler.evaluations
-    shapes = [level.shape for level in sizes(problem, chosen)]
+    shapes = [level.shape for level in levels]
     seconds = mebibytes = None
     work = tiled.work(height, width)
     if each is not None:

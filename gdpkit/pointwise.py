@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from gdpkit.components import Measured, SingularSystem
-from gdpkit.functional import STRIP
 from gdpkit.views import View
+
+STRIP = 2**18
+"""Pixels whose derivatives are held at once."""
 
 STEPS = 2
 BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept

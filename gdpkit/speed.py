@@ -22,6 +22,8 @@ from gdpkit.errors import GdpkitError
 from gdpkit.priors.wrapped import WrappedPrior
 
 ROUNDS = 5  # of which the quickest counts: what else the machine does only ever takes time
+CALLS = 2 + ROUNDS  # of an operation: the first two prepare it
+PATIENCE = 60.0  # seconds that the calls of one operation may take; there is always one
 WHOLE_SECONDS = 0.3  # a round of a quick operation repeats it for so long
 SCALE, LOST = 4, 0.25  # of the two restorations that are timed
 LEVEL = 0.1  # any: the network's work does not depend on it
@@ -54,7 +56,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 def check_memory(prior: Prior, device: torch.device, size: int, batch: int) -> None:
     """Raise a `GdpkitError` that names the option where `batch` images of size x size are more than is free."""
     images, work = budget.EVALUATING * 4.0 * 3 * size * size, prior.work(size, size)
-    layers = 0.0 if work is None else work[1]
+    layers = 0.0 if work is None else work[1] - prior.weight_bytes  # the weights are loaded by now
     # On the CPU the images come one after the other, so that the layers of one are held.
     each, once = (images, layers) if device.type == "cpu" else (images + layers, 0.0)
     left = memory.free(device)
@@ -69,11 +71,18 @@ def check_memory(prior: Prior, device: torch.device, size: int, batch: int) -> N
 
 
 def evaluation(
-    prior: Prior, device: torch.device, size: int, batch: int, precision: torch.dtype = torch.float32
+    prior: Prior,
+    device: torch.device,
+    size: int,
+    batch: int,
+    precision: torch.dtype = torch.float32,
+    slow: Callable[[float, int], None] = lambda seconds, calls: None,
 ) -> dict[str, float | None]:
     """Evaluations a second of `batch` images of size x size, and the machine's peaks, all in the same rounds.
 
     `precision` is what the peaks are computed in and, by autocast, the network; with float32 that is as in a run.
+    `slow` is told, before the whole batch is evaluated, about how many seconds that takes and how often it is done
+    where `CALLS` times would try the user's patience; `network_calls` is how often it was.
 
     `seconds` are of one batch. `network_gflops`, None where the prior does not count its operations, and the peaks are
     in 10^9 floating-point operations a second: the best 3x3 convolution of 64 or 128 channels, channels last, at a half
@@ -84,9 +93,9 @@ def evaluation(
     product = 4096 if device.type == "cuda" else 1024
     factors = torch.ones(2, product, product, device=device, dtype=precision)
 
-    def network() -> Denoised:
+    def network(images: Tensor = noisy) -> Denoised:
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            return prior.denoise(noisy, LEVEL)
+            return prior.denoise(images, LEVEL)
 
     jobs: dict[str, tuple[float, Callable[[], object]]] = {
         "network": (batch * work[0] if work else math.nan, network),
@@ -96,7 +105,11 @@ def evaluation(
     }
     try:
         with torch.no_grad():
-            best = _best_of(jobs, device)
+            expected = batch * _seconds(lambda: network(noisy[:1]), 1, device)
+            calls = _affordable(expected)
+            if calls < CALLS:
+                slow(expected, calls)
+            best = _best_of(jobs, device, {"network": calls})
     except Exception as error:
         if not memory.is_shortage(error):
             raise
@@ -106,6 +119,7 @@ def evaluation(
     peak = max(rates["conv64"], rates["conv128"])
     return {
         "seconds": best["network"],
+        "network_calls": calls,
         "evaluations_per_second": batch / best["network"],
         "network_gflops": rates["network"] if work else None,
         "convolution_peak_gflops": peak,
@@ -137,13 +151,26 @@ def overhead(task: str, prior: Prior, device: torch.device, size: int) -> dict[s
     }
 
 
-def _best_of(jobs: Mapping[str, tuple[float, Callable[[], object]]], device: torch.device) -> dict[str, float]:
-    """Seconds of one call of each; they take turns, so that what slows the machine for a while slows all of them."""
+def _affordable(seconds: float) -> int:
+    """How often something that takes so long is done."""
+    return max(1, min(CALLS, int(PATIENCE / max(seconds, 1e-9))))
+
+
+def _best_of(
+    jobs: Mapping[str, tuple[float, Callable[[], object]]], device: torch.device, calls: Mapping[str, int]
+) -> dict[str, float]:
+    """Seconds of one call of each; they take turns, so that what slows the machine for a while slows all of them.
+
+    `calls`: how often those are done that are not done `CALLS` times.
+    """
     best = {name: _seconds(job, 1, device) for name, (_, job) in jobs.items()}
-    for name, (_, job) in jobs.items():
-        best[name] = _seconds(job, 1, device)  # the first call also chose and prepared the kernels
-    for _ in range(ROUNDS):
+    for turn in range(1, CALLS):
         for name, (_, job) in jobs.items():
+            if turn >= calls.get(name, CALLS):
+                continue
+            if turn == 1:
+                best[name] = _seconds(job, 1, device)  # the first call also chose and prepared the kernels
+                continue
             times = max(1, round(WHOLE_SECONDS / ROUNDS / best[name]))
             best[name] = min(best[name], _seconds(job, times, device))
     return best

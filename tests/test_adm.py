@@ -279,6 +279,21 @@ def test_wrong_flags_beside_the_file_name_their_file(bare):
             adm.load(bare)
 
 
+@pytest.mark.parametrize("given", [{"num_head_channels": 7}, {"num_heads": 5}])
+def test_a_wrong_option_is_blamed_not_the_flags_beside_the_file(bare, given):
+    bare.with_name("configs.json").write_text(json.dumps({"adm_a": CONFIGS["adm_a"]}))
+    ((name, value),) = given.items()
+    with pytest.raises(GdpkitError) as caught:
+        adm.AdmPrior(file=bare, **given).load("cpu")
+    assert f"{bare} with the {name} given: " in str(caught.value)
+    assert f"do not divide into attention heads with {name}={value}." in str(caught.value)
+    assert "configs.json" not in str(caught.value)
+    # Where both are wrong, each error is told of what made it.
+    bare.with_name("configs.json").write_text(json.dumps({"adm_a": {**CONFIGS["adm_a"], "num_res_blocks": 0}}))
+    with pytest.raises(GdpkitError, match=r"configs\.json: num_res_blocks"):
+        adm.AdmPrior(file=bare, **given).load("cpu")
+
+
 def test_declaration_does_not_import_torch():
     code = "import sys, gdpkit.priors.adm; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[1]

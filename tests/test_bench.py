@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from gdpkit import memory, speed
+from gdpkit import Denoised, memory, speed
 from gdpkit.cli import bench, main
 from gdpkit.priors.embedded import EmbeddedPrior
 
@@ -61,6 +61,29 @@ def test_more_images_than_memory_holds_name_the_option(run: Run) -> None:
     assert re.search(r"; --batch \d+ would do", err)
 
 
+def test_a_slow_batch_is_told_before_and_evaluated_less_often(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    answer = EmbeddedPrior.denoise
+
+    def counting(self: EmbeddedPrior, noisy: torch.Tensor, sigma: float | torch.Tensor) -> Denoised:
+        shown.append(len(noisy))
+        return answer(self, noisy, sigma)
+
+    monkeypatch.setattr(EmbeddedPrior, "denoise", counting)
+    monkeypatch.setattr(bench, "TASKS", ())
+    monkeypatch.setattr(speed, "PATIENCE", 0.0)
+    status, out, err = run("--batch", "3", "--size", "32", "--device", "cpu", "--json")
+    assert status == 0
+    assert shown == [1, 3]
+    assert json.loads(out)["network_calls"] == 1
+    assert re.search(r"takes about .* and is evaluated once, not 7 times; a smaller --batch", err)
+    monkeypatch.setattr(speed, "PATIENCE", 1e9)
+    shown.clear()
+    status, out, err = run("--batch", "3", "--size", "32", "--device", "cpu", "--json")
+    assert len(shown) >= speed.CALLS
+    assert "evaluated" not in err
+
+
 def test_memory_that_runs_out_names_the_option(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free", lambda device: None)
     monkeypatch.setattr(EmbeddedPrior, "denoise", Mock(side_effect=MemoryError))
@@ -82,13 +105,16 @@ def test_half_precisions_have_rows_on_cuda_and_one_sentence_elsewhere(
     cpu = speed.evaluation(EmbeddedPrior(), torch.device("cpu"), 32, 1)
     # There is no GPU where tests run: what it would be asked is asked of a substitute, and its answers are shown.
     asked = Mock(
-        side_effect=lambda *given: {**cpu, "evaluations_per_second": {torch.bfloat16: 7, torch.float16: 8}[given[-1]]}
+        side_effect=lambda *given, slow: {
+            **cpu,
+            "evaluations_per_second": {torch.bfloat16: 7, torch.float16: 8}[given[-1]],
+        }
     )
     monkeypatch.setattr(speed, "evaluation", asked)
     rows = bench._half_precisions(EmbeddedPrior(), torch.device("cuda"), 32, 1, [])
     assert [row["precision"] for row in rows] == ["bfloat16", "float16"]
     monkeypatch.setattr(bench, "_half_precisions", lambda *_: rows)
-    monkeypatch.setattr(speed, "evaluation", lambda *_: cpu)
+    monkeypatch.setattr(speed, "evaluation", lambda *_, slow: cpu)
     _, out, _ = run("--size", "32", "--device", "cpu")
     for line in ("network, 32x32, bfloat16 +7.00 evaluations/s", "network, 32x32, float16 +8.00 evaluations/s"):
         assert re.search(line, out)

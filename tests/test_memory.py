@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
@@ -10,10 +10,23 @@ import torch
 from torch import Tensor
 
 import gdpkit
-from gdpkit import Denoised, GdpkitError, Prior, budget, choices, dct, functional, memory, planning, pointwise
+from gdpkit import (
+    Denoised,
+    GdpkitError,
+    Prior,
+    budget,
+    choices,
+    dct,
+    distances,
+    functional,
+    memory,
+    planning,
+    pointwise,
+)
 from gdpkit.choices import Settings
 from gdpkit.objective import EnergyObjective
 from gdpkit.priors import cost, tiles
+from gdpkit.priors.tiled import TiledPrior
 from gdpkit.testing import picture
 
 CPU = torch.device("cpu")
@@ -88,6 +101,37 @@ def test_on_a_gpu_memory_says_how_many_tiles_are_done_at_once(monkeypatch: pytes
     assert budget.tiled(Known(), (1, 4000, 6000), CPU, 100).at_once == 1
 
 
+@dataclass(frozen=True)
+class Heavy(Known):
+    """`Known` with a gigabyte of weights."""
+
+    name = "heavy"
+
+    def work(self, height: int, width: int) -> tuple[float, float]:
+        operations, layers = super().work(height, width)
+        return operations, layers + 2**30
+
+    @property
+    def weight_bytes(self) -> int:
+        return 2**30
+
+
+def test_images_done_at_once_share_the_weights() -> None:
+    cuda = torch.device("cuda", 0)
+    # Each tile takes 0.3 GB; counted with each of them, weights would leave 5 GB room for three or four.
+    tiled = budget.tiled(Heavy(), (1, 4000, 6000), cuda, 5)
+    assert tiled.at_once == budget.tiled(Known(), (1, 4000, 6000), cuda, 4).at_once > 5
+    one, all_of_them = (TiledPrior(prior=Heavy(), batch=n).work(4000, 6000) for n in (1, tiled.at_once))
+    assert one is not None and all_of_them is not None
+    assert all_of_them[1] - 2**30 == pytest.approx(tiled.at_once * (one[1] - 2**30))
+    # And they are held while no tile is evaluated: a data step that takes more than a tile takes them besides.
+    light, heavy = (
+        budget.needed(TiledPrior(prior=p), (1, 4000, 6000), cuda, budget.IMAGES["derivative"])
+        for p in (Known(), Heavy())
+    )
+    assert heavy - light == 2**30
+
+
 @pytest.mark.parametrize("task", ["denoise", "sr"])
 def test_the_bytes_of_a_result_do_not_depend_on_memory(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr(tiles, "CORE", 64)
@@ -139,6 +183,7 @@ def held(task: str, **parameters: Any) -> float:
         ("inpaint", {"mask": torch.nn.functional.pad(torch.ones(1, 1, 90, 90), (50, 52, 50, 52))[0]}),
         ("deblur", {"kernel": "gaussian:9,2", "noise": 2.0, "boundary": "reflect"}),
         ("restore", {"stages": ("expose:gain=0.2",)}),
+        ("lowlight", {"fit": True}),
     ],
 )
 def test_a_run_holds_no_more_images_than_are_counted_for_it(
@@ -146,11 +191,22 @@ def test_a_run_holds_no_more_images_than_are_counted_for_it(
 ) -> None:
     for module in (functional, pointwise, budget):
         monkeypatch.setattr(module, "STRIP", SIDE * SIDE // 8)
+    monkeypatch.setattr(budget, "HEAP", 0)  # tensors are counted here, not what is left between them
     side = SIDE // 2 if task == "sr" else SIDE
-    image = picture(1, 3, side, side) * (0.2 if task == "restore" else 1)
+    image = picture(1, 3, side, side) * (0.2 if task in ("restore", "lowlight") else 1)
     problem = choices.task(task, {"image": image, **parameters}).problem()
     told = budget.images(problem, "mse")
     assert told / 2 < held(task, image=image, **parameters) < told
+
+
+def test_derivatives_of_all_of_the_image_are_counted_where_strips_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(guided: bool = False, **options: Any) -> float:
+        problem = choices.task("lowlight", {"image": 0.2 * picture(1, 3, 600, 600), **options}).problem()
+        return budget.images(problem, "mse", guided)
+
+    assert counted() < counted(fit=True) == counted(guided=True) == 2 * budget.IMAGES["derivative"]
+    monkeypatch.setattr(budget, "HEAP", 12 * 600 * 600)
+    assert counted() < counted(fit=True) == counted(guided=True) == budget.IMAGES["derivative"]
 
 
 def test_large_channels_one_by_one_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,8 +223,11 @@ def test_large_channels_one_by_one_give_the_same(monkeypatch: pytest.MonkeyPatch
         assert torch.allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("distance", ["mse", "huber"])
+@pytest.mark.parametrize("distance", ["mse", "huber", "started"])
 def test_large_images_in_strips_give_the_same(monkeypatch: pytest.MonkeyPatch, distance: str) -> None:
+    # Of one that is not convex, the data step begins with squared error.
+    started = replace(distances.PIXELWISE["huber"], convex=False)
+    monkeypatch.setitem(distances.DISTANCES, "started", started)
     problem = choices.task("lowlight", {"image": 0.2 * picture(1, 3, 40, 36)}).problem()
     z = picture(1, 3, 40, 36)
 

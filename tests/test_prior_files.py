@@ -117,7 +117,7 @@ def test_a_file_without_its_seal_is_not_called_intact(file: Path) -> None:
 def test_a_file_cut_short(file: Path, capsys: pytest.CaptureFixture[str], keep: int) -> None:
     file.write_bytes(file.read_bytes()[:keep])
     assert main(["prior", "verify", str(file)]) == 2
-    assert "small.safetensors: is cut short, damaged or not a checkpoint" in capsys.readouterr().err
+    assert "small.safetensors: is cut short" in capsys.readouterr().err
 
 
 def test_a_wrong_shape(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +135,40 @@ class Payload:
 
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["lora_unet_down_blocks_0.lora_up.weight"], "holds a LoRA"),
+        (["model.diffusion_model.input_blocks.0.0.weight"], "a latent diffusion model, as Stable Diffusion is"),
+        (["encoder.conv_in.weight", "decoder.conv_in.weight"], r"an autoencoder \(VAE\)"),
+        (["module.time_embed.0.weight"], r"save model\.module\.state_dict\(\) instead"),
+        (["classifier.weight"], "holds no network that is understood"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_told_by_its_names(tmp_path: Path, names: list[str], message: str) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file({name: torch.zeros(1) for name in names}, file)
+    with pytest.raises(GdpkitError, match=rf"other\.safetensors: .*{message}"):
+        load_prior(file, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is cut short: it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "is a web page"),
+        (b"PK\x03\x04" + bytes(200), "is cut short: its end is missing"),
+        (b"hello, no network", "is cut short, damaged or not a checkpoint"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_told_by_its_bytes(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "net.pt"
+    file.write_bytes(content)
+    with pytest.raises(GdpkitError, match=rf"net\.pt: {message}"):
+        load_prior(file, device="cpu")
 
 
 def test_a_pickle_with_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

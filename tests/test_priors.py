@@ -167,6 +167,7 @@ def test_a_wrapped_prior_answers_as_the_one_it_stands_for() -> None:
         training_size = 64
         notes = ("a note",)
         sha256 = "0123"
+        weight_bytes = 2
         loaded: list[str] = field(default_factory=list)
 
         def load(self, device: object) -> None:
@@ -176,7 +177,7 @@ def test_a_wrapped_prior_answers_as_the_one_it_stands_for() -> None:
             return float(height), float(width)
 
     told = {name for name, value in vars(Prior).items() if isinstance(value, property)}
-    assert told == {"receptive_field", "training_size", "notes", "sha256"}
+    assert told == {"receptive_field", "training_size", "notes", "sha256", "weight_bytes"}
     prior = Telling()
     wrapped = WrappedPrior(prior=WrappedPrior(prior=prior))
     for name in told:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor
 
+import gdpkit
+from gdpkit import Denoised, Prior
 from gdpkit.components import Observation, Problem
 from gdpkit.degradations.mask import Mask
 from gdpkit.objective import EnergyObjective
@@ -67,6 +71,25 @@ def test_an_image_without_a_hole_does_not_depend_on_one_with_a_hole() -> None:
         assert torch.equal(guidance.smooth(EnergyObjective(alone), 0.3)[0], found[k])
 
 
+@dataclass(frozen=True)
+class Reddening(Prior):
+    """Answers with what it is shown, too red and too bright by as much as it is told of noise."""
+
+    name = "reddening"
+
+    def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
+        return Denoised(noisy + float(sigma) * torch.tensor([0.3, 0.1, 0.1]).view(3, 1, 1))
+
+
+def test_an_error_of_the_prior_that_shows_around_a_hole_is_taken_from_the_hole_too() -> None:
+    image = sloping(96, 112) / 20  # nearly black
+    lost = torch.zeros(96, 112, dtype=torch.bool)
+    lost[20:76, 30:90] = True
+    damaged = torch.where(lost, 0, image)[0]
+    found = gdpkit.restore("inpaint", image=damaged, mask=lost.float()[None], prior=Reddening(), device="cpu").tensor
+    assert float((found - image)[..., lost].abs().max()) < 0.01
+
+
 def test_where_no_block_is_open_there_is_nothing_to_fill() -> None:
     lost = torch.zeros(1, 64, 64)
     lost[:, 30:34] = 1
@@ -75,3 +98,14 @@ def test_where_no_block_is_open_there_is_nothing_to_fill() -> None:
     objective = EnergyObjective(Problem((Observation(observed, degradation, 0.29, degradation.measured(observed)),)))
     known = objective.prox(torch.full(objective.shape, 0.5), 0.3)
     assert membrane.filled(objective, known, 0.3) is None
+    assert guidance.told(objective, 0.3) is None
+
+
+def test_nothing_goes_on_into_images_without_a_hole() -> None:
+    told = torch.ones(2, 3, 6, 6)
+    told[0, :, 2:4, 2:4] = 0
+    change = torch.full((2, 3, 48, 48), 0.1)
+    change[0, :, 16:32, 16:32] = 0
+    going_on = membrane.continued(change, told)
+    assert torch.allclose(going_on[0], torch.full((3, 48, 48), 0.1), atol=1e-4)
+    assert not going_on[1].any()

@@ -26,7 +26,8 @@ Measure how fast this machine is with a prior.
 Prints evaluations of the network a second; which share that is of the best convolution and of the matrix product that
 were measured in the same run; on CUDA the same in bfloat16 and in float16, in which a run does not compute unless its
 prior says so; how much of a default sr and inpaint of 512x512 pixels is anything but the network; and
-the peak memory. What could not be measured is named, and is no error. Other work on the machine changes the figures.
+the peak memory. What could not be measured is named, and is no error; what would take long is done less often, and the
+time told. Other work on the machine changes the figures.
 """
 
 
@@ -69,7 +70,7 @@ def _bench(
         "prior_sha256": network.sha256,
         "size": size,
         "batch": batch,
-        **speed.evaluation(network, where, size, batch),
+        **speed.evaluation(network, where, size, batch, slow=_slow),
         "peak_memory_mib": peak.mib(),
     }
     skipped = list(_not_here(where))
@@ -82,6 +83,16 @@ def _bench(
         report.as_json(found)
     else:
         _print(found)
+
+
+def _slow(seconds: float, calls: int) -> None:
+    from gdpkit import speed
+
+    often = "once" if calls == 1 else f"{calls} times"
+    report.warn(
+        f"The batch takes about {report.duration(seconds)} and is evaluated {often}, not {speed.CALLS} times; a "
+        "smaller --batch or --size takes less"
+    )
 
 
 def _not_here(device: torch.device) -> list[str]:
@@ -109,7 +120,7 @@ def _half_precisions(
         return rows
     for name, precision in (("bfloat16", torch.bfloat16), ("float16", torch.float16)):
         try:
-            rows.append({"precision": name, **speed.evaluation(prior, device, size, batch, precision)})
+            rows.append({"precision": name, **speed.evaluation(prior, device, size, batch, precision, slow=_slow)})
         except RuntimeError as error:
             skipped.append(f"{name}: the prior {prior.name} does not compute in it: {' '.join(str(error).split())}")
     return rows

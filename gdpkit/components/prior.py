@@ -65,5 +65,10 @@ class Prior(Component):
         return None
 
     def work(self, height: int, width: int) -> tuple[float, float] | None:
-        """(floating-point operations, bytes of working memory) of one evaluation of one image; None: not known."""
+        """(floating-point operations, bytes held, weights included) of one evaluation of one image; None: not known."""
         return None
+
+    @property
+    def weight_bytes(self) -> int:
+        """How many of the bytes that `work` tells are weights, which images done at once have in common."""
+        return 0

@@ -1,14 +1,15 @@
 """Files and arrays to pictures, and back: 8/16-bit, camera RAW, EXR, HDR; EXIF, ICC, alpha, orientation.
 
-picture.py   what was read: `Picture`; arrays in, arrays out
-reading.py   `load`: tells formats apart by their bytes, checks the size, decodes
-deep.py      more than 8 bits a channel (Pillow cuts them)
-raw.py       camera RAW
-linear.py    EXR and Radiance HDR, and the sRGB curve
-metadata.py  EXIF, orientation, colour profiles
-exposure.py  shutter time, ISO and aperture
-writing.py   `save`: depth and metadata by suffix and source; all or nothing
-encoders.py  16-bit PNG, and TIFF, as bytes
+picture.py     what was read: `Picture`; arrays in, arrays out
+reading.py     `load`: checks the size, decodes
+signatures.py  tells formats apart by their bytes
+deep.py        more than 8 bits a channel (Pillow cuts them)
+raw.py         camera RAW
+linear.py      EXR and Radiance HDR, and the sRGB curve
+metadata.py    EXIF, orientation, colour profiles
+exposure.py    shutter time, ISO and aperture
+writing.py     `save`: depth and metadata by suffix and source; all or nothing
+encoders.py    16-bit PNG, and TIFF, as bytes
 """
 
 from __future__ import annotations

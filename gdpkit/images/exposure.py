@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from gdpkit.images import raw
+from gdpkit.images import raw, signatures
 from gdpkit.images.metadata import EXIF_IFD
 
 TIME, APERTURE, ISO = 0x829A, 0x829D, 0x8827
@@ -73,7 +73,7 @@ def of_file(path: str | os.PathLike[str], exif: bytes | None = None) -> Exposure
         data = Path(path).read_bytes()
     except OSError:
         return found
-    if not raw.is_raw(data):
+    if not signatures.is_raw(data):
         return found
     time, iso, aperture = raw.settings(data)
     return Exposure(_positive(time), _positive(iso), _positive(aperture))

@@ -17,8 +17,6 @@ from gdpkit import functional
 from gdpkit.errors import ImageError
 from gdpkit.images.picture import to_array, to_tensor
 
-EXR_MAGIC = b"\x76\x2f\x31\x01"
-RADIANCE_MAGIC = (b"#?RADIANCE", b"#?RGBE")
 LIMIT = 500_000_000
 """Pixels above which a file is refused before decoding: a small file can claim any size."""
 

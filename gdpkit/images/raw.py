@@ -4,47 +4,11 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from PIL import Image
 from torch import Tensor
 
 from gdpkit.errors import ImageError
 from gdpkit.images.linear import check_size
 from gdpkit.images.picture import to_tensor
-
-_MAGIC = (
-    (0, b"FUJIFILMCCD-RAW"),
-    (0, b"FOVb"),  # Sigma
-    (0, b"\0MRM"),  # Minolta
-    (0, b"IIRO"),  # Olympus
-    (0, b"IIRS"),
-    (0, b"MMOR"),
-    (0, b"IIU\0"),  # Panasonic
-    (4, b"ftypcrx"),  # Canon CR3
-    (6, b"HEAPCCDR"),  # Canon CRW
-    (8, b"CR\x02"),  # Canon CR2
-)
-
-_NAMES = "3fr arw cr2 cr3 crw dng erf kdc mrw nef nrw orf pef raf raw rw2 srw x3f"
-SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
-"""What cameras name their RAW files. Only messages look at it."""
-
-
-def is_raw(data: bytes) -> bool:
-    """Whether the bytes are camera RAW: by their signature, or by the tags of a TIFF that is no ordinary TIFF."""
-    if any(data.startswith(magic, offset) for offset, magic in _MAGIC):
-        return True
-    if data[:4] not in (b"II*\0", b"MM\0*"):
-        return False
-    tags = Image.Exif()
-    try:
-        tags.load(data)
-        dng = 0xC612 in tags
-        sensor = tags.get(0x0106) in (32803, 34892)  # photometric interpretation: colour filter array, linear RAW
-        packed = tags.get(0x0103) in (32767, 32770, 34713, 65535)  # compression: Sony, Samsung, Nikon, Pentax
-        preview = tags.get(0x00FE) == 1 and 0x014A in tags  # a reduced copy in front, the sensor in a SubIFD
-    except Exception:
-        return False
-    return dng or sensor or packed or preview
 
 
 def settings(data: bytes) -> tuple[float, float, float]:

@@ -20,13 +20,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from gdpkit.errors import ImageError
-from gdpkit.images import deep, linear, metadata, raw
+from gdpkit.images import deep, linear, metadata, raw, signatures
 from gdpkit.images.picture import Picture, from_array, to_tensor
-
-# Pillow knows more: those left out run other programs (EPS), or take anything for a picture (TGA has no signature).
-_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "PCX", "PSD", "ICO", "QOI", "AVIF")
-_MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
-_READABLE = "PNG, JPEG, TIFF, WebP, AVIF, HEIC, BMP, GIF, camera RAW, EXR and Radiance HDR"
 
 
 def read_image(path: str | os.PathLike[str]) -> Tensor:
@@ -70,7 +65,7 @@ def load_raw(
     path = Path(path)
     with _named(path):
         data = _bytes(path)
-        if not raw.is_raw(data):
+        if not signatures.is_raw(data):
             return None
         pixels, notes = raw.read(data, linear=False, half=half, balance=balance, white=white)
         return Picture(pixels, bits=16, exif=metadata.read_tiff(data), source=str(path), notes=tuple(notes))
@@ -81,7 +76,7 @@ def raw_balance(path: str | os.PathLike[str]) -> tuple[float, ...] | None:
     path = Path(path)
     with _named(path):
         data = _bytes(path)
-        return raw.balance(data) if raw.is_raw(data) else None
+        return raw.balance(data) if signatures.is_raw(data) else None
 
 
 def raw_white(paths: Sequence[str | os.PathLike[str]]) -> int | None:
@@ -94,7 +89,7 @@ def raw_white(paths: Sequence[str | os.PathLike[str]]) -> int | None:
     for path in map(Path, paths):
         with _named(path):
             data = _bytes(path)
-            found.append(raw.whites(data) if raw.is_raw(data) else None)
+            found.append(raw.whites(data) if signatures.is_raw(data) else None)
     told = [levels for levels in found if levels is not None]
     if len(told) < len(found) or len({known for _, known in told}) != 1:
         return None
@@ -110,7 +105,7 @@ def read_linear(path: str | os.PathLike[str]) -> Tensor:
     path = Path(path)
     with _named(path):
         data = _bytes(path)
-        if raw.is_raw(data):
+        if signatures.is_raw(data):
             return raw.read(data, linear=True)[0]
         scene = _scene(path, data)
         if scene is None:
@@ -122,7 +117,8 @@ def is_scene_linear(path: str | os.PathLike[str]) -> bool:
     """Whether a file holds scene-linear values, as OpenEXR and Radiance HDR do. Raises ImageError as `load` does."""
     path = Path(path)
     with _named(path):
-        return _bytes(path).startswith((linear.EXR_MAGIC, *linear.RADIANCE_MAGIC))
+        data = _bytes(path)
+        return signatures.is_exr(data) or signatures.is_radiance(data)
 
 
 @contextmanager
@@ -143,7 +139,7 @@ def _named(path: Path) -> Iterator[None]:
         limit = f"up to {linear.LIMIT // 10**6} megapixels are read"
         raise ImageError(f"{path}: it says it has {size}; {limit}") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: it is no picture; {_READABLE} are read") from error
+        raise ImageError(f"{path}: it is no picture; {signatures.READABLE} are read") from error
     except MemoryError as error:
         raise ImageError(f"{path}: there is not enough memory to decode it") from error
     except Exception as error:  # broken files make decoders raise nearly everything
@@ -172,9 +168,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _scene(path: Path, data: bytes) -> tuple[Tensor, list[str]] | None:
-    if data.startswith(linear.EXR_MAGIC):
+    if signatures.is_exr(data):
         return linear.read_exr(path)
-    return linear.read_radiance(data) if data.startswith(linear.RADIANCE_MAGIC) else None
+    return linear.read_radiance(data) if signatures.is_radiance(data) else None
 
 
 def _decode(path: Path, data: bytes) -> Picture:
@@ -184,38 +180,25 @@ def _decode(path: Path, data: bytes) -> Picture:
         above = float((light > 1).float().mean())
         notes.append(f"scene-linear values were sRGB-encoded; {above:.1%} of them, above 1, were clipped")
         return Picture(linear.encode_srgb(light), bits=32, source=str(path), notes=tuple(notes))
-    if raw.is_raw(data):
+    if signatures.is_raw(data):
         pixels, notes = raw.read(data, linear=False)
         return Picture(pixels, bits=16, exif=metadata.read_tiff(data), source=str(path), notes=tuple(notes))
     notes = []
     try:
-        image = Image.open(BytesIO(data), formats=_formats(data))
+        image = Image.open(BytesIO(data), formats=signatures.pillow_formats(data))
     except UnidentifiedImageError:
-        kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+        kind = signatures.begun(data)
         if kind is not None:
             raise ImageError(f"its {kind} header is damaged or cut short") from None
-        if data[:4] not in (b"II*\0", b"MM\0*"):
+        if not signatures.is_tiff(data):
             raise
         pixels, alpha, bits = deep.read_float_tiff(data, notes)
         return Picture(pixels, alpha, bits, metadata.read_tiff(data), None, str(path), tuple(notes))
-    if path.suffix.lower() in raw.SUFFIXES:
+    if path.suffix.lower() in signatures.RAW_SUFFIXES:
         notes.append(f"it is named {path.suffix} but holds {image.format}, not camera RAW")
     with image:
         linear.check_size(*image.size)
         return _pillow(image, data, str(path), notes)
-
-
-def _formats(data: bytes) -> list[str]:
-    """The formats that Pillow may try; for HEIC the plugin's. ImageError where it is HEIC and cannot be read."""
-    Image.init()
-    if data[4:8] != b"ftyp" or b"avif" in data[8:64] or b"avis" in data[8:64]:
-        return [name for name in _FORMATS if name in Image.OPEN]
-    try:
-        import pillow_heif
-    except ImportError:
-        raise ImageError("HEIC is read with an extra package: pip install 'gdpkit[heif]'") from None
-    pillow_heif.register_heif_opener()
-    return ["HEIF"]
 
 
 def _check_sums(data: bytes) -> None:

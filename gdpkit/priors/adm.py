@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -100,7 +101,9 @@ def _find_config(
     try:
         return AdmConfig.from_flags(flags)
     except GdpkitError as error:
-        raise type(error)(f"{source}: {error}") from None
+        # What was given wins, so a flag that it names is at fault, not what stands beside the file.
+        own = ", ".join(name for name in given if re.search(rf"\b{name}\b", str(error)))
+        raise type(error)(f"{path} with the {own} given: {error}" if own else f"{source}: {error}") from None
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
@@ -170,6 +173,11 @@ class AdmPrior(Prior):
     def work(self, height: int, width: int) -> tuple[float, float]:
         """Counted from the network's shapes."""
         return _work(self, self._stamps(), height, width)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Counted from the network's shapes."""
+        return _weight_bytes(self, self._stamps())
 
     def outline(self) -> AdmNetwork:
         """The network on the `meta` device, which has its shapes and its precision."""
@@ -247,6 +255,13 @@ def _work(prior: AdmPrior, stamps: Stamps, height: int, width: int) -> tuple[flo
     network = prior.outline()
     height, width = height + -height % network.multiple, width + -width % network.multiple
     return filling.evaluation(network, height, width, _rest(network))
+
+
+@lru_cache(maxsize=4)
+def _weight_bytes(prior: AdmPrior, stamps: Stamps) -> int:
+    from gdpkit.priors import filling
+
+    return filling.weight_bytes(prior.outline())
 
 
 @lru_cache(maxsize=2)

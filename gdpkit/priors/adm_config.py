@@ -87,8 +87,7 @@ class AdmConfig:
             for upward in (False, True):
                 if attends and (self.heads(width, upward) < 1 or width % self.heads(width, upward)):
                     raise GdpkitError(
-                        f"{width} channels do not divide into attention heads with num_head_channels="
-                        f"{self.num_head_channels}, num_heads={self.num_heads}."
+                        f"{width} channels do not divide into attention heads with {self._headed(upward)}."
                     )
 
     @property
@@ -108,6 +107,13 @@ class AdmConfig:
             whole = self.num_head_channels > 0 and channels % self.num_head_channels == 0
             return channels // self.num_head_channels if whole else 0
         return self.num_heads_upsample if upward and self.num_heads_upsample != -1 else self.num_heads
+
+    def _headed(self, upward: bool) -> str:
+        """The flag that decides how many heads there are."""
+        if self.num_head_channels != -1:
+            return f"num_head_channels={self.num_head_channels}"
+        other = upward and self.num_heads_upsample != -1
+        return f"num_heads_upsample={self.num_heads_upsample}" if other else f"num_heads={self.num_heads}"
 
     @classmethod
     def from_flags(cls, flags: Mapping[str, object]) -> AdmConfig:

@@ -121,6 +121,13 @@ class DiffusersPrior(Prior):
         height, width = height + -height % network.multiple, width + -width % network.multiple
         return filling.evaluation(network, height, width, _rest(folder))
 
+    @property
+    def weight_bytes(self) -> int:
+        """Counted from the network's shapes."""
+        from gdpkit.priors import filling
+
+        return filling.weight_bytes(self.outline()[1])
+
     def outline(self) -> tuple[Folder, UNet2DNetwork]:
         """What the folder says, and its network on the `meta` device, which has its shapes and its precision."""
         from gdpkit.priors import ddpm

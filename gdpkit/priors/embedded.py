@@ -81,3 +81,10 @@ class EmbeddedPrior(Prior):
         network = checkpoint.load_unet(self.file, "cpu").network
         height, width = height + -height % network.multiple, width + -width % network.multiple
         return cost.evaluation(lambda: UNet(**network.architecture), height, width, torch.ones(1))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the network, in float32."""
+        from gdpkit.priors import checkpoint
+
+        return sum(p.nbytes for p in checkpoint.load_unet(self.file, "cpu").network.parameters())

@@ -63,6 +63,11 @@ def fill(
     return network.requires_grad_(False)
 
 
+def weight_bytes(network: nn.Module) -> int:
+    """Those of its weights, in the precisions that it has them in."""
+    return sum(p.nbytes for p in network.parameters())
+
+
 def evaluation(network: nn.Module, height: int, width: int, rest: Sequence[Tensor]) -> tuple[float, float]:
     """`cost.evaluation` of an outline."""
     return cost.evaluation(lambda: network, height, width, *rest)
@@ -80,7 +85,7 @@ def _kind(built: torch.dtype, stored: torch.dtype, hold: torch.dtype | None) -> 
 
 
 def _check_memory(network: nn.Module, path: Path, device: torch.device, rest: Sequence[Tensor]) -> None:
-    weights = sum(p.nbytes for p in network.parameters())
+    weights = weight_bytes(network)
     _, needed = evaluation(network, LEAST_SIDE, LEAST_SIDE, rest)
     half = all(p.dtype in HALF for p in network.parameters())
     narrower = "" if half else ", hold its weights in half (precision=float16)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gdpkit.errors import GdpkitError
+from gdpkit.priors import foreign
 from gdpkit.priors.checkpoint import FORMAT
 from gdpkit.priors.unet2d_config import CONFIG, is_folder, read_folder
 from gdpkit.priors.weights import describe_weights
@@ -19,13 +20,16 @@ def kind(path: Path) -> str:
         if is_folder(path):
             return "diffusers"
         raise GdpkitError(
-            f"{path}: is a folder, not a checkpoint (nor one of a diffusers model, which holds a {CONFIG})."
+            f"{path}: is a folder, not a checkpoint (nor one of a diffusers model, which holds a {CONFIG} beside the "
+            "weights)."
         )
     tensors, metadata = describe_weights(path)
     if metadata.get("format") == FORMAT:
         return "embedded"
-    if "conv_in.weight" not in tensors or not any(name.startswith("down_blocks.") for name in tensors):
+    if "time_embed.0.weight" in tensors:
         return "adm"
+    if "conv_in.weight" not in tensors or not any(name.startswith("down_blocks.") for name in tensors):
+        raise GdpkitError(f"{path}: {foreign.network(tensors)}")
     if not is_folder(path):
         raise GdpkitError(f"{path}: are the weights of a diffusers model, which needs its {CONFIG} beside them.")
     return "diffusers"

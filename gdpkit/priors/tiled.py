@@ -88,14 +88,15 @@ class TiledPrior(WrappedPrior):
         return sum(math.prod(tile.size) for tile in self.tiles(height, width))
 
     def work(self, height: int, width: int) -> tuple[float, float] | None:
-        """The operations of all tiles, and the memory of as many as are done at once."""
+        """The operations of all tiles, and the memory of as many as are done at once, which share the weights."""
         sizes = [tile.size for tile in self.tiles(height, width)]
         costs = {size: self.prior.work(*size) for size in sizes}
         told = {size: cost for size, cost in costs.items() if cost is not None}
         if len(told) < len(costs):
             return None
         most = max(size[1] for size in told.values())
-        return sum(told[size][0] for size in sizes), min(self.at_once, len(sizes)) * most
+        weights = min(self.weight_bytes, most)
+        return sum(told[size][0] for size in sizes), weights + min(self.at_once, len(sizes)) * (most - weights)
 
     def _ask(self, noisy: Tensor, sigma: float | Tensor, *, again: bool) -> Denoised | None:
         """The prior's answer; None where memory ran out, from when on fewer are asked for at once."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gdpkit import memory
 from gdpkit.errors import GdpkitError
+from gdpkit.priors import foreign
 
 
 def describe_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -119,5 +120,8 @@ def _read_torch(path: Path, mapped: bool = False) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, reason: str = "") -> GdpkitError:
+    told = foreign.file(path)
+    if told is not None:
+        return GdpkitError(f"{path}: {told}.")
     first = reason.strip().partition("\n")[0][:120]
     return GdpkitError(f"{path}: is cut short, damaged or not a checkpoint{first and f' ({first})'}.")

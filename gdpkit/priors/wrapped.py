@@ -50,3 +50,8 @@ class WrappedPrior(Prior):
     def work(self, height: int, width: int) -> tuple[float, float] | None:
         """Of the prior."""
         return self.prior.work(height, width)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the prior."""
+        return self.prior.weight_bytes

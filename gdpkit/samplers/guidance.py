@@ -185,6 +185,31 @@ def relaxation(before: Tensor, denoised: Tensor, informed: Tensor) -> Tensor:
     return (2.5 * share - 1).clamp(SHORTEST, FURTHEST).view(-1, 1, 1, 1)
 
 
+def told(objective: Objective, sigma: float) -> Tensor | None:
+    """The share of each block of `membrane.BLOCK` pixels that the observations know better than sigma, (B, 3, h, w).
+
+    None where no block is open, or where the image is not seen pixel by pixel.
+    """
+    if not objective.supports("spectral") or not all(m.system.pixelwise for m in objective.spectral().parts):
+        return None
+    left = informed(objective, torch.ones(objective.shape, device=objective.device), sigma)
+    found = 1 - membrane.means(left.sub_(informed(objective, torch.zeros_like(left), sigma)))
+    return found if bool(membrane.open_wide(found).any()) else None
+
+
+def blended(objective: Objective, x: Tensor, sigma: float, told: Tensor | None) -> Tensor:
+    """`informed`, and what that changes around wide holes goes on into them; `told` tells where they are.
+
+    As in the seamless cloning of Pérez et al., "Poisson image editing", SIGGRAPH 2003, a hole keeps the texture of x
+    and takes its level from what is observed around it. A network that is shown less noise than it is told is some
+    levels off, the embedded one towards red where it is dark; without observations that would add up from step to step.
+    """
+    if told is None:
+        return informed(objective, x, sigma)
+    further = membrane.continued(informed(objective, x, sigma) - x, told)
+    return informed(objective, further.add_(x), sigma)
+
+
 def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     """x where it explains the observations to within their noise; elsewhere the nearest that does, in [0, 1]."""
     clipped = x.clamp(0, 1)

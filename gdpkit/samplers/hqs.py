@@ -72,6 +72,7 @@ class Hqs(Sampler):
         seen = guidance.axis_of_colour(objective) if noisy else None
         # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
+        told = None if worst <= start else guidance.told(objective, start)
         mean = torch.zeros(())
         for k in range(total):
             sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
@@ -94,7 +95,7 @@ class Hqs(Sampler):
             elif one_level:
                 x = guidance.informed(objective, mean, sigma)
             else:
-                x = self._moved(before, x, guidance.informed(objective, x, sigma))
+                x = self._moved(before, x, guidance.blended(objective, x, sigma, told))
             yield Step(k + 1, total, x.clamp(0, 1))
 
     def _moved(self, before: Tensor, denoised: Tensor, informed: Tensor) -> Tensor:

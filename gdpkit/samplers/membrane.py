@@ -25,25 +25,41 @@ def filled(objective: Objective, known: Tensor, sigma: float) -> tuple[Tensor, T
     where there are no such blocks at all. What is open is what comes through that step as it went in.
     """
     share = 1 - 2 * (objective.prox(torch.ones_like(known), sigma) - known)
-    told = _means(share, BLOCK)
-    weight = told.clamp(0, 1)
-    wide = (weight <= STIFF).flatten(1).any(1).view(-1, 1, 1, 1)
+    told = means(share)
+    weight, wide = told.clamp(0, 1), open_wide(told)
     if not bool(wide.any()):
         return None
     # Of `known` 1 - share is the grey it began with; what is left is share times what was observed.
-    mean = _means(share.sub_(1).div_(2).add_(known), BLOCK) / told.clamp_min(1e-6)
+    mean = means(share.sub_(1).div_(2).add_(known)) / told.clamp_min(1e-6)
     del share
-    height, width = known.shape[-2:]
-    blocks = F.interpolate(_membrane(mean, weight), scale_factor=float(BLOCK), mode="bilinear")
-    return torch.where(wide, objective.prox(blocks[..., :height, :width], sigma), known), wide
+    return torch.where(wide, objective.prox(_full(_membrane(mean, weight), known), sigma), known), wide
+
+
+def open_wide(told: Tensor) -> Tensor:
+    """Of which images a block is open, (B, 1, 1, 1), by the share of each that is known, (B, 3, h, w)."""
+    return (told <= STIFF).flatten(1).any(1).view(-1, 1, 1, 1)
+
+
+def continued(change: Tensor, told: Tensor) -> Tensor:
+    """A change of what is known, (B, 3, H, W) and 0 where nothing is, as a membrane that goes on into what is not.
+
+    `told` is the share of each block that is known, (B, 3, h, w). 0 for images of which no block is open.
+    """
+    mean = means(change) / told.clamp_min(1e-6)
+    return _full(open_wide(told) * _membrane(mean, told.clamp(0, 1)), change)
+
+
+def _full(blocks: Tensor, like: Tensor) -> Tensor:
+    height, width = like.shape[-2:]
+    return F.interpolate(blocks, scale_factor=float(BLOCK), mode="bilinear")[..., :height, :width]
 
 
 def _membrane(mean: Tensor, weight: Tensor) -> Tensor:
     """A membrane through blocks whose mean is known with these weights, (B, C, h, w)."""
     u = mean
     if max(mean.shape[-2:]) > 1:
-        coarser = _means(weight, 2)
-        start = _membrane(_means(weight * mean, 2) / coarser.clamp_min(1e-6), coarser)
+        coarser = means(weight, 2)
+        start = _membrane(means(weight * mean, 2) / coarser.clamp_min(1e-6), coarser)
         u = F.interpolate(start, scale_factor=2.0, mode="bilinear")[..., : mean.shape[-2], : mean.shape[-1]]
     trust = weight / (weight + STIFF)
     for _ in range(RELAXATIONS):
@@ -52,5 +68,6 @@ def _membrane(mean: Tensor, weight: Tensor) -> Tensor:
     return torch.lerp(u, mean, trust)
 
 
-def _means(x: Tensor, side: int) -> Tensor:
+def means(x: Tensor, side: int = BLOCK) -> Tensor:
+    """Of blocks, (B, C, h, w); those at the right and at the bottom may be smaller."""
     return F.avg_pool2d(x, side, ceil_mode=True, count_include_pad=False)

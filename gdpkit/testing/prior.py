@@ -18,7 +18,7 @@ def check_prior(p: Prior) -> None:
     Any size gives an image of that size; sigma may be a float or (B,), and each image of a batch has its own; with
     little noise the input comes back, and a noisy smooth picture comes nearer to the clean one; gradients reach the
     noisy image and agree with a finite difference, the gradient mode is left alone; the answer at sigma = 78, where
-    samplers may start, is finite; `receptive_field`, `work` and `variance_fraction` are what they say.
+    samplers may start, is finite; `receptive_field`, `work`, `weight_bytes` and `variance_fraction` are what they say.
     """
     check_component(p, Prior)
     p.load("cpu")
@@ -29,7 +29,9 @@ def check_prior(p: Prior) -> None:
         _check_reach(p)
     _check_gradient(p)
     work = p.work(64, 64)
+    require(p.weight_bytes >= 0, f"{p.name}: weight_bytes is {p.weight_bytes}")
     if work is not None:
+        require(p.weight_bytes <= work[1], f"{p.name}: weight_bytes is {p.weight_bytes}, and work(64, 64) is {work}")
         more = p.work(128, 128)
         grows = more is not None and 0 <= work[0] <= more[0] and 0 <= work[1] <= more[1]
         require(grows, f"{p.name}: work(64, 64) is {work}, work(128, 128) is {more}")

@@ -18,7 +18,9 @@ MIXED = 2  # pixels beside a margin whose colour is mixed with its own
 def filled(image: Array, valid: Mask) -> Mask:
     """Where an exposure, (H, W, 3), shows a margin, (H, W): one pure colour from its end inwards.
 
-    Pure is blue, red, green, cyan, magenta or yellow, of channels that are all 0 or 1: no camera records it. Black and
+    Pure is blue, red, green, cyan, magenta or yellow, of channels that are all near 0 or 1. A camera records such
+    colours only where both ends of its range cut them off, as of coloured lamps. Of those the ones that touch an end of
+    the picture are taken for margins too, which loses little: values that were cut off tell hardly anything. Black and
     white margins are no better seen than dark and burnt parts, which count for nothing as well.
 
     valid: what the file reaches, (H, W).
