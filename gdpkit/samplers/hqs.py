@@ -31,9 +31,8 @@ class Hqs(Sampler):
     fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023), and
     every step goes all the way: the result becomes a sample.
 
-    Where noise ends the levels, the last one is repeated, up to eight times (less below fidelity 1), and the result is
-    the mean of the forms, of linear degradations: there each step removes the noise anew. A photograph that is only
-    noisy is all one level. A grey observation's noise is alike in the three channels, which a prior that learned of
+    Where noise ends the levels, the last evaluations (eight, less below fidelity 1) see the same image, of linear
+    degradations, and the result is the mean of its forms. A photograph that is only noisy is all one level. A grey observation's noise is alike in the three channels, which a prior that learned of
     white noise takes for the picture; so the colours that the observation does not tell get as much before each step.
     """
 
@@ -94,6 +93,8 @@ class Hqs(Sampler):
                 x = guidance.faithful(objective, mean if k >= falling else x, self.end)
             elif one_level:
                 x = guidance.informed(objective, mean, sigma)
+            elif k >= falling:
+                x = before
             else:
                 x = self._moved(before, x, guidance.blended(objective, x, sigma, told))
             yield Step(k + 1, total, x.clamp(0, 1))
