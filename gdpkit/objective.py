@@ -39,7 +39,7 @@ class EnergyObjective:
         self._starts = None if self._distance.convex else self._compared("mse")
         batch, _, height, width = self._views[0].clean_shape
         self.shape = (batch, 3, height, width)
-        self._pointwise = not self._alone and all(view.invertible for view in self._views)
+        self._pointwise = self._views[0].certain if self._alone else all(view.invertible for view in self._views)
         self._combined: Measured | None = None
         self._joinable = problem.guide is not None and len(self._own) == 1
         self._settled = False

@@ -22,7 +22,8 @@ class Hqs(Sampler):
 
     Plug-and-play restoration (Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021).
     The data step takes from the observations every component that they know better than the noise level, as in DDRM
-    (Kawar et al., NeurIPS 2022); without a singular system it is the proximal one. The levels end where the
+    (Kawar et al., NeurIPS 2022), and mixes pixels whose noise differs to the level that comes next; without a singular
+    system it is the proximal one. The levels end where the
     observations know no component better: going on would only sharpen, to the most probable picture and away from the
     truth. Each step shows the prior another of the eight turned and mirrored forms of the image, which removes what a
     network prefers by direction (Terris et al., "Equivariant plug-and-play image reconstruction", CVPR 2024). Below
@@ -71,8 +72,8 @@ class Hqs(Sampler):
         # Where nothing is left open, there is nothing to fill in, and what is observed is the noisy image itself.
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
         mean: Tensor | float = 0.0
-        for k in range(total):
-            sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
+        levels = [start * (end / start) ** min(1.0, k / max(1, falling - 1)) for k in range(total + 1)]
+        for k, sigma in enumerate(levels[:total]):
             # Of large images every tensor counts: none is held on to by a name that is not needed any more.
             x = _turned(x + self._put_back(objective, noise, sigma, min(sigma, best), seen), k)
             with torch.no_grad():
@@ -83,7 +84,10 @@ class Hqs(Sampler):
                 found = mean = mean + (x - mean) / (k - falling + 1)
                 x = found if one_level else x
             last = k + 1 == total
-            x = guidance.faithful(objective, found, self.end) if last else guidance.informed(objective, x, sigma)
+            if last:
+                x = guidance.faithful(objective, found, self.end)
+            else:
+                x = guidance.informed(objective, x, sigma, levels[k + 1])
             del found
             yield Step(k + 1, total, x.clamp(0, 1))
 
