@@ -99,7 +99,9 @@ def _seen(view: View, at: Tensor, says: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _bound(view: View) -> Tensor:
     """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W)."""
-    clipped = (view.image >= 1) | (view.image <= 0)
+    clipped = view.image >= 1
+    if not view.coloured:  # else noise that was added went below black, which is no bound
+        clipped |= view.image <= 0
     return clipped if view.degradation.clips else torch.zeros_like(clipped)
 
 
