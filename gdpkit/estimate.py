@@ -45,6 +45,17 @@ def noise_sigma(image: Tensor) -> float:
     return sigma
 
 
+def noise_of_colour(image: Tensor) -> tuple[float, float]:
+    """Deviations of the noise in luma and in chroma, in 0..255, each along an axis of unit length.
+
+    White noise has the same in both; JPEG and cameras smooth the noise of chroma. The image is as for `noise_sigma`; of
+    grey the second is 0.
+    """
+    means, coefficients = _blocks(image)
+    chroma = _level(means, coefficients[:, 1:]) if coefficients.shape[1] == 3 else 0.0
+    return _level(means, coefficients[:, :1]), chroma
+
+
 def noise_line(image: Tensor) -> tuple[float, float]:
     """(gain, read) of noise whose variance is gain * x + read^2 at the level x, all in 0..255.
 

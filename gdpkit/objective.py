@@ -44,7 +44,7 @@ class EnergyObjective:
         self._starts = None if self._distance.convex else self._compared(by_name("mse"))
         batch, _, height, width = views[0].clean_shape
         self.shape = (batch, 3, height, width)
-        self._pointwise = not self._alone and all(view.invertible for view in views)
+        self._pointwise = views[0].certain if self._alone else all(view.invertible for view in views)
         self._combined: Measured | None = None
         self._joinable = len(views) > len(own) == 1
         self._settled = False

@@ -1,4 +1,4 @@
-"""Degradations that treat every value by itself: what several such observations say of each clean value."""
+"""Degradations that treat every value by itself: what such observations say together of each clean value."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def combined(views: Sequence[View]) -> Measured:
     seen, p is 0. A value that was clipped counts for nothing where what the others say keeps its bound; where all were
     clipped it counts as the bound itself.
     """
+    image = views[0].image
+    told = in_strips(views, lambda few, _: torch.cat(_told(few), dim=1), torch.cat([image, image], dim=1))
+    mean, precision = _told(views) if told is None else told.chunk(2, dim=1)
+    root = precision.sqrt()
+    system = SingularSystem(values=root, analyse=_same, synthesise=_same, observe=_same, render=_same, pixelwise=True)
+    return Measured(system, root * mean, 1.0)
+
+
+def _told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
+    """m and p."""
     says = [view.inverse() for view in views]
     low, high = torch.stack(says).amin(0), torch.stack(says).amax(0)
     alone = [_seen(view, at, at) for view, at in zip(views, says, strict=True)]
@@ -36,9 +46,7 @@ def combined(views: Sequence[View]) -> Measured:
         # A noisy value's own slope would favour values whose noise went up; the slope at the mean does not.
         mean, precision = _mean([_seen(view, mean, None) for view in views])
         mean = torch.minimum(torch.maximum(mean, low), high)
-    root = precision.sqrt()
-    system = SingularSystem(values=root, analyse=_same, synthesise=_same, observe=_same, render=_same, pixelwise=True)
-    return Measured(system, root * mean, 1.0)
+    return mean, precision
 
 
 def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor], x: Tensor) -> Tensor | None:
@@ -93,7 +101,9 @@ def _seen(view: View, at: Tensor, says: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _bound(view: View) -> Tensor:
     """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W)."""
-    clipped = (view.image >= 1) | (view.image <= 0)
+    clipped = view.image >= 1
+    if not view.coloured:  # else noise that was added went below black, which is no bound
+        clipped |= view.image <= 0
     return clipped if view.degradation.clips else torch.zeros_like(clipped)
 
 

@@ -15,6 +15,7 @@ from gdpkit.components import Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
 
+BRIGHTEST = 1e-3  # of the clean image's range: so little above it counts as nothing
 TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
 
 
@@ -55,6 +56,14 @@ class View:
     def invertible(self) -> bool:
         """Whether D is pixelwise and can say which clean image explains what was observed."""
         return self.degradation.pixelwise and hasattr(self.degradation, "inverse")
+
+    @property
+    def certain(self) -> bool:
+        """Whether it alone tells every value: D is known, and what is clipped at white leaves nothing brighter open."""
+        if not self.invertible or self.unknowns:
+            return False
+        open_ended = self.degradation.clips and bool((self.image >= 1).any())
+        return not open_ended or float(self.inverse(torch.ones_like(self.image[:, :, :1, :1])).min()) > 1 - BRIGHTEST
 
     def inverse(self, observed: Tensor | None = None) -> Tensor:
         """What an invertible D says of the clean image, each value by itself; of other values, where they are given."""

@@ -88,3 +88,13 @@ def test_the_mean_that_clipping_leaves_is_undone(sigma: float) -> None:
 def test_too_small_a_picture_is_told(function: object) -> None:
     with pytest.raises(ImageError, match="16x16 pixels or more, not 40x9"):
         function(torch.zeros(1, 3, 9, 40))  # type: ignore[operator]
+
+
+def test_noise_of_luma_and_of_chroma() -> None:
+    clean = photo(PHOTOS[0])
+    drawn = torch.randn(clean.shape, generator=torch.Generator().manual_seed(7))
+    grey = (255 * clean + 8 * drawn.mean(1, keepdim=True) + 2 * (drawn - drawn.mean(1, keepdim=True))) / 255
+    luma, chroma = estimate.noise_of_colour(grey)
+    assert luma == pytest.approx(8, rel=0.15)
+    assert chroma == pytest.approx(2, rel=0.3)
+    assert estimate.noise_of_colour(clean[:, :1])[1] == 0

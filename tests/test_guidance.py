@@ -70,3 +70,21 @@ def test_a_step_is_as_long_as_the_share_that_the_observations_take_back_allows(t
 def test_an_image_that_the_prior_leaves_as_it_is_has_a_step_of_finite_length() -> None:
     x = picture(1, 3, 16, 16)
     assert guidance.relaxation(x, x, x).item() == guidance.SHORTEST
+
+
+def test_pixels_of_different_noise_are_mixed_to_the_level_that_comes_next() -> None:
+    """None has more noise than the prior is told next; far noisier ones are left to the prior."""
+    x, y = torch.full((1, 3, 16, 16), 0.5), torch.full((1, 3, 16, 16), 0.75)
+    sigmas = torch.tensor([2.0, 6.0, 9.0, 30.0]).repeat_interleave(4).view(1, 1, 1, 16) / 255
+    weight = ((2 / 255 / sigmas) ** 2).expand_as(y)
+    objective = EnergyObjective(Problem((Observation(y, GaussianNoise(), 2.0, weight),)))
+    found = guidance.informed(objective, x, 8 / 255, after=4 / 255)
+    share = ((found - x) / (y - x))[0, 0, 0, ::4]
+    assert torch.allclose(share, torch.tensor([1.0, 4 / 6, 4 / 9, 0.0]), atol=1e-3)
+
+
+def test_pixels_of_one_noise_are_replaced_or_left() -> None:
+    x, y = torch.full((1, 3, 16, 16), 0.5), torch.full((1, 3, 16, 16), 0.75)
+    objective = EnergyObjective(Problem((Observation(y, GaussianNoise(), 6.0),)))
+    assert torch.allclose(guidance.informed(objective, x, 8 / 255, after=4 / 255), y)
+    assert torch.allclose(guidance.informed(objective, x, 5 / 255, after=4 / 255), x)

@@ -24,7 +24,7 @@ class Observation:
     degradation: D.
     sigma: deviation of the noise, in 0..255; never below the rounding of the file.
     weight: broadcastable to `image`; clipped, moving and lost pixels weigh 0. None: all weigh 1.
-    coloured: whether only the mean of the channels was observed, and how they differ is noise (`gdpkit.grey`).
+    coloured: whether noise was added to the colours (`gdpkit.grey`), so that only the channels' mean is as observed.
     """
 
     image: Tensor

@@ -15,6 +15,7 @@ CLIPPINGS = 12
 LITTLE = 0.99  # what a round leaves of the discrepancy where more rounds would not bring it to the noise
 POWER_ITERATIONS = 12
 COARSE_TO_FINE = ((64, 1), (32, 2), (16, 3), (8, 4), (4, 6), (2, 16))  # widths in pixels, and how often each
+EQUAL, MIXED = 1.001, 2.0  # see `informed`
 PROBE = 1e-2  # the size of the difference that tells the curvature, in the units of the image
 SHORTEST, FURTHEST = 0.5, 1.5  # steps of the relaxation
 DOUBLINGS = 4  # sixteen times the sigma that the sampler trusts; what then is left is the model's, not the noise
@@ -155,17 +156,27 @@ def _blurred(x: Tensor, width: int) -> Tensor:
     return F.interpolate(means, scale_factor=float(width), mode="bilinear")[..., :height, :rest]
 
 
-def informed(objective: Objective, x: Tensor, sigma: float) -> Tensor:
+def informed(objective: Objective, x: Tensor, sigma: float, after: float | None = None) -> Tensor:
     """x, of which the observations replace what they know better than sigma.
 
     What they know less well is left to the prior: a mixture would carry noise of a colour that no network was shown. So
     no component of the result has more noise than sigma. Without a singular system, the proximal step.
+
+    Where pixels are observed with noise that differs from one to the next, as of several exposures, a mixture has noise
+    that is as white. There each is mixed to have that of `after`, the level that the prior is told next, or less: one
+    replaced wholly would still be noisy when the levels have passed it by. What is more than MIXED times as noisy as
+    sigma is left to the prior.
     """
     if not objective.supports("spectral"):
         return prox_to_noise(objective, x, sigma)
     measured = objective.spectral()
+    values = measured.system.values
+    uneven = measured.system.pixelwise and values.max() > EQUAL * torch.where(values > 0, values, math.inf).min()
 
     def gain(s: Tensor) -> Tensor:
+        if after is not None and uneven:
+            share = (s * after / measured.sigma).clamp_max(1)
+            return torch.where(s * sigma * MIXED >= measured.sigma, share, 0) / s.clamp_min(1e-30)
         return (s * sigma >= measured.sigma * (1 - 1e-6)) / s.clamp_min(1e-30)
 
     return measured.moved(x, gain)
@@ -197,7 +208,7 @@ def told(objective: Objective, sigma: float) -> Tensor | None:
     return found if bool(membrane.open_wide(found).any()) else None
 
 
-def blended(objective: Objective, x: Tensor, sigma: float, told: Tensor | None) -> Tensor:
+def blended(objective: Objective, x: Tensor, told: Tensor | None, sigma: float, after: float) -> Tensor:
     """`informed`, and what that changes around wide holes goes on into them; `told` tells where they are.
 
     As in the seamless cloning of Pérez et al., "Poisson image editing", SIGGRAPH 2003, a hole keeps the texture of x
@@ -205,9 +216,9 @@ def blended(objective: Objective, x: Tensor, sigma: float, told: Tensor | None) 
     levels off, the embedded one towards red where it is dark; without observations that would add up from step to step.
     """
     if told is None:
-        return informed(objective, x, sigma)
-    further = membrane.continued(informed(objective, x, sigma) - x, told)
-    return informed(objective, further.add_(x), sigma)
+        return informed(objective, x, sigma, after)
+    further = membrane.continued(informed(objective, x, sigma, after) - x, told)
+    return informed(objective, further.add_(x), sigma, after)
 
 
 def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:

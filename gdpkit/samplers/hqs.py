@@ -23,17 +23,18 @@ class Hqs(Sampler):
 
     Plug-and-play restoration (Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021).
     The data step takes from the observations every component that they know better than the noise level, as in DDRM
-    (Kawar et al., NeurIPS 2022); without a singular system it is the proximal one. The levels end where the
-    observations know no component better: going on would only sharpen, to the most probable picture and away from the
-    truth. Each step shows the prior another of the eight turned and mirrored forms of the image, which removes what a
-    network prefers by direction (Terris et al., "Equivariant plug-and-play image reconstruction", CVPR 2024). How far a
-    step goes follows from how much of the prior's change the observations take back (`guidance.relaxation`). Below
-    fidelity 1 the levels go on and noise is put back before each step, as in DiffPIR (Zhu et al., CVPRW 2023), and
-    every step goes all the way: the result becomes a sample.
+    (Kawar et al., NeurIPS 2022), and mixes pixels whose noise differs to the level that comes next; without a singular
+    system it is the proximal one. The levels end where the observations know no component better: going on would only
+    sharpen, to the most probable picture and away from the truth. Each step shows the prior another of the eight turned
+    and mirrored forms of the image, which removes what a network prefers by direction (Terris et al., "Equivariant
+    plug-and-play image reconstruction", CVPR 2024). How far a step goes follows from how much of the prior's change the
+    observations take back (`guidance.relaxation`). Below fidelity 1 the levels go on and noise is put back before each
+    step, as in DiffPIR (Zhu et al., CVPRW 2023), and every step goes all the way: the result becomes a sample.
 
     Where noise ends the levels, the last evaluations (eight, less below fidelity 1) see the same image, of linear
-    degradations, and the result is the mean of its forms. A photograph that is only noisy is all one level. A grey observation's noise is alike in the three channels, which a prior that learned of
-    white noise takes for the picture; so the colours that the observation does not tell get as much before each step.
+    degradations, and the result is the mean of its forms. A photograph that is only noisy is all one level. A grey
+    observation's noise is alike in the three channels, which a prior that learned of white noise takes for the picture;
+    so the colours that the observation does not tell get as much before each step.
     """
 
     name = "hqs"
@@ -73,8 +74,8 @@ class Hqs(Sampler):
         x = guidance.known(objective, start) if worst <= start else guidance.smooth(objective, start)
         told = None if worst <= start else guidance.told(objective, start)
         mean = torch.zeros(())
-        for k in range(total):
-            sigma = start * (end / start) ** min(1.0, k / max(1, falling - 1))
+        levels = [start * (end / start) ** min(1.0, k / max(1, falling - 1)) for k in range(total + 1)]
+        for k, sigma in enumerate(levels[:total]):
             put = self._put_back(objective, noise, sigma, min(sigma, best), seen)
             # Of large images every tensor counts: none is held on to by a name that is not needed any more.
             before = None if put is None else x
@@ -92,11 +93,11 @@ class Hqs(Sampler):
                 del before
                 x = guidance.faithful(objective, mean if k >= falling else x, self.end)
             elif one_level:
-                x = guidance.informed(objective, mean, sigma)
+                x = guidance.informed(objective, mean, sigma, levels[k + 1])
             elif k >= falling:
                 x = before
             else:
-                x = self._moved(before, x, guidance.blended(objective, x, sigma, told))
+                x = self._moved(before, x, guidance.blended(objective, x, told, sigma, levels[k + 1]))
             yield Step(k + 1, total, x.clamp(0, 1))
 
     def _moved(self, before: Tensor, denoised: Tensor, informed: Tensor) -> Tensor:

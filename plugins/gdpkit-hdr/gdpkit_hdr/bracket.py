@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdpkit import GdpkitError, Problem, estimate
-from gdpkit_hdr import alignment, margins, merging, motion, reading, response
+from gdpkit_hdr import alignment, margins, merging, noise, reading, response
 from gdpkit_hdr.merging import Curve, Seen
 from gdpkit_hdr.reading import Frame
 from gdpkit_hdr.response import Fit, Response
@@ -22,7 +22,6 @@ Array = NDArray[Any]
 POWER = (0.5, 1.7)  # how much farther apart pixels may be by sRGB's curve than the times say: cameras add contrast
 OFF = 0.75  # stops by which a step may differ, or this share of it
 OFF_SHARE = 0.35
-LEAST_NOISE = 0.3  # of a level: no camera rounds less
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +63,17 @@ def prepare(
         notes += _told(frames, placed)
     valid = [p.valid for p in placed] if placed is not None else [np.ones(p.shape[:2], bool) for p in pixels]
     valid = [known & ~margins.filled(image, known) for image, known in zip(pixels, valid, strict=True)]
-    noise = [_noise(f.encoded, f.picture.rounding_sigma) for f in frames]
-    fit = _fit(frames, pixels, valid, noise, notes, told=bool(times))
-    noise = _bounded(pixels, valid, noise)
-    seen = merging.seen(pixels, valid, noise, fit, reference)
+    own = [_noise(f.encoded, f.picture.rounding_sigma) for f in frames]
+    fit = _fit(frames, pixels, valid, own, notes, told=bool(times))
+    sigmas = noise.lines(pixels, valid, placed, fit, own)
+    seen = merging.seen(pixels, valid, sigmas, fit, reference)
     share = max(float(s.moved.mean()) for s in seen)
     if share > 0.002:
         notes.append(
             f"something moved (up to {share:.1%} of the picture): {frames[reference].name} alone is followed there"
         )
     curve = merging.curve([s.gain for s in seen])
-    made = Bracket(tuple(pixels), tuple(valid), tuple(noise), fit, reference, tuple(seen), curve)
+    made = Bracket(tuple(pixels), tuple(valid), tuple(sigmas), fit, reference, tuple(seen), curve)
     return made, frames[reference], notes
 
 
@@ -113,24 +112,7 @@ def _told(frames: Sequence[Frame], placed: Sequence[alignment.Placed]) -> list[s
 
 def _noise(encoded: Array, rounding: float) -> tuple[float, float]:
     gain, read = estimate.noise_line(torch.from_numpy(encoded).permute(2, 0, 1)[None])
-    return gain, max(read, LEAST_NOISE if rounding > 0.1 else 0.05)
-
-
-def _bounded(
-    pixels: Sequence[Array], valid: Sequence[NDArray[np.bool_]], noise: Sequence[tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """Noise no larger than what neighbouring exposures differ by: fine texture looks like noise, but both show it."""
-    found = []
-    for k, (gain, read) in enumerate(noise):
-        limit = math.inf
-        for j in (k - 1, k + 1):
-            if 0 <= j < len(pixels):
-                limit = min(limit, motion.unlike(pixels[j], pixels[k], valid[j] & valid[k]))
-        level = 255 * float(pixels[k].mean())
-        present = math.hypot(read, math.sqrt(gain * level))
-        scale = min(1.0, max(limit, LEAST_NOISE) / present)
-        found.append((gain * scale**2, read * scale))
-    return found
+    return gain, max(read, noise.LEAST if rounding > 0.1 else 0.05)
 
 
 def _fit(

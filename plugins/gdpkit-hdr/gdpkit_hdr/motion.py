@@ -53,28 +53,6 @@ def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask]
     return found
 
 
-def unlike(source: Array, target: Array, valid: Mask) -> float:
-    """The noise of two exposures together, in 0..255: how the target differs from what the source tells it to be.
-
-    Measured in the second derivative, as responses and light differ smoothly; infinite where they share too little.
-    """
-    known = valid & (source.max(axis=2) < WHITE) & (source.max(axis=2) > DARK)
-    known &= (target.max(axis=2) < WHITE) & (target.max(axis=2) > DARK)
-    known = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    at = np.flatnonzero(known)
-    if len(at) < LEAST_SAMPLES:
-        return float("inf")
-    features = _powers(source)
-    some = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
-    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # white noise keeps its deviation
-    found = []
-    for c in range(3):
-        rule = _rule(features.reshape(-1, features.shape[2])[some], target[..., c].reshape(-1)[some])
-        off = cv2.filter2D(target[..., c] - features @ rule, cv2.CV_32F, mask)
-        found.append(1.48 * float(np.median(np.abs(off.reshape(-1)[at]))))
-    return 255 * float(np.mean(found))
-
-
 def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing.
 

@@ -85,7 +85,10 @@ class Lowlight(PhotoTask):
         if self.sigma is not None:
             return replace(seen, sigma=math.hypot(self.sigma, seen.sigma))
         sigma, weight = functional.noise(picture.pixels, seen.sigma)
-        return replace(seen, sigma=sigma, weight=weight)
+        if picture.pixels.shape[1] == 1:
+            return replace(seen, sigma=sigma, weight=weight)
+        image, white = functional.whitened(picture.pixels, sigma, weight)
+        return replace(seen, image=image, sigma=white, weight=weight, coloured=white > sigma)
 
 
 def _said(gain: float, target: float) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit import estimate, exposure, functional
+from gdpkit.noise import SeededNoise, digest
 
 BLACK = 2 / 255  # a mean of 3x3 pixels below this is a border, or a sky at night
 WIDTH = 9  # of the means that tell the level, for noise that depends on it
@@ -16,6 +17,8 @@ SAMPLES = 200_000
 MOST_STOPS = 8.0
 HALVINGS = 30
 BLOTCHES = 2  # pixels: noise is measured again at half the size, where JPEG and noise reduction have left it
+FELT = 0.5  # of a level: weaker noise is that of rounding
+WHITEST = 1 - 1e-4  # noise that is added makes no value clipped
 LIGHTEST, HEAVIEST = 1 / 16, 4.0
 
 
@@ -83,6 +86,25 @@ def noise(pixels: Tensor, least: float) -> tuple[float, Tensor]:
         variances = 3 * variances.expand(-1, 3, -1, -1)
     mean = float(variances.mean())
     return math.sqrt(mean), (mean / variances).clamp(LIGHTEST, HEAVIEST).to(pixels)
+
+
+def whitened(pixels: Tensor, sigma: float, weight: Tensor) -> tuple[Tensor, float]:
+    """A colour photograph (B, 3, H, W) whose noise is as strong in every colour, and its deviation in 0..255.
+
+    JPEG and cameras smooth the noise of chroma and leave that of luma. The prior has learned of white noise: what is
+    alike in the channels it takes for texture, and a gain makes it a mottle. So what chroma lacks is added, drawn from
+    the photograph itself; the noise then is that of luma in each of the three axes. Clipped pixels stay clipped.
+    """
+    luma, chroma = estimate.noise_of_colour(pixels)
+    if chroma >= luma or luma < FELT:
+        return pixels, sigma
+    unit = 3 * sigma**2 / (luma**2 + 2 * chroma**2)  # sigma counts luma once and chroma twice
+    lacking = math.sqrt(unit * (luma**2 - chroma**2)) / 255
+    drawn = SeededNoise(0, [digest(image) for image in pixels]).normal(pixels.shape, pixels.device)
+    spread = weight.reciprocal().mean(dim=1, keepdim=True).sqrt()
+    added = lacking * spread * (drawn - drawn.mean(dim=1, keepdim=True))
+    below = (pixels + added).clamp_max(WHITEST)
+    return torch.where((pixels >= 1).any(dim=1, keepdim=True), pixels, below), math.sqrt(unit) * luma
 
 
 def _of_channel(channel: Tensor, least: float) -> Tensor:

@@ -170,3 +170,28 @@ def test_the_command_writes_a_picture_and_says_the_gain(tmp_path: Path, capsys: 
     assert main(["run", "lowlight", str(file), "-o", str(out), "--steps", "2", "--device", "cpu"]) == 0
     assert "its light is multiplied by" in capsys.readouterr().err
     assert images.read_image(out).shape == (1, 3, 32, 32)
+
+
+def test_noise_that_is_alike_in_the_channels_is_removed_like_any_other() -> None:
+    """JPEG leaves the noise of luma alone: of a night sky of levels 0 and 1 a gain would make a mottle."""
+    sky = (torch.rand(1, 1, 48, 56, generator=torch.Generator().manual_seed(3)) < 0.4).float().expand(-1, 3, -1, -1)
+    lamp = torch.zeros_like(sky)
+    lamp[..., 10:30, 10:40] = 20.0
+    seen = (torch.maximum(sky, lamp + sky)) / 255
+    gain, _ = functional.brightness(seen, 0.4)
+    result = lowlight(seen).tensor
+    dark_part = (..., slice(34, 46), slice(4, 52))
+    amplified = exposure.encoded(gain * exposure.decoded(seen)).clamp(0, 1)
+    assert float(result[dark_part].std()) < 0.5 * float(amplified[dark_part].std())
+
+
+def test_noise_is_added_to_colours_only_and_where_they_lack_it() -> None:
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    seen = (0.2 + 2 / 255 * noise).clone()
+    seen[..., :8, :8] = 1
+    whitened, sigma = functional.whitened(seen, 2.0, torch.ones_like(seen))
+    assert sigma == pytest.approx(2 * 3**0.5, rel=0.05)
+    assert torch.allclose(whitened.mean(1), seen.mean(1), atol=1e-5)
+    assert torch.equal(whitened[..., :8, :8], seen[..., :8, :8])
+    white = 0.2 + 2 / 255 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert functional.whitened(white, 2.0, torch.ones_like(white))[1] < 2.2
