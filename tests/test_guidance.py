@@ -88,3 +88,15 @@ def test_pixels_of_one_noise_are_replaced_or_left() -> None:
     objective = EnergyObjective(Problem((Observation(y, GaussianNoise(), 6.0),)))
     assert torch.allclose(guidance.informed(objective, x, 8 / 255, after=4 / 255), y)
     assert torch.allclose(guidance.informed(objective, x, 5 / 255, after=4 / 255), x)
+
+
+def test_noise_that_was_estimated_a_little_too_small_is_not_put_back() -> None:
+    x = picture(1, 3, 32, 32) * 0.5 + 0.25
+    noise = 5 / 255 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+    def last(sigma: float) -> Tensor:
+        objective = EnergyObjective(Problem((Observation(x + noise, GaussianNoise(), sigma),)))
+        return guidance.faithful(objective, x, 0.02)
+
+    assert torch.equal(last(4.7), x)
+    assert not torch.equal(last(4.0), x)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from gdpkit.components import Objective
 from gdpkit.samplers import membrane
 
+BORNE = 1.2  # discrepancy of noisy observations, a tenth in sigma
 CLIPPINGS = 12
 LITTLE = 0.99  # what a round leaves of the discrepancy where more rounds would not bring it to the noise
 POWER_ITERATIONS = 12
@@ -222,9 +223,14 @@ def blended(objective: Objective, x: Tensor, told: Tensor | None, sigma: float, 
 
 
 def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
-    """x where it explains the observations to within their noise; elsewhere the nearest that does, in [0, 1]."""
+    """x where it explains the observations to within their noise; elsewhere the nearest that does, in [0, 1].
+
+    Noise that was estimated may be a tenth too small, and an image that is made to explain the rest takes on noise: so of
+    noisy observations more is borne, as usual in Morozov's principle.
+    """
+    most = BORNE if is_noisy(objective) else 1.0
     clipped = x.clamp(0, 1)
-    fits = objective.discrepancy(clipped) <= 1
+    fits = objective.discrepancy(clipped) <= most
     if fits.all():
         return clipped
     if not fits.any():

@@ -43,7 +43,7 @@ class Hqs(Sampler):
     steps: int = param(USUAL, help="Number of network evaluations.", min=1, max=1000)
     fidelity: float = param(1.0, help="1: the most probable faithful image; 0: a sample with the prior's texture.",
                             min=0, max=1)  # fmt: skip
-    start: float = param(0.4, help="First noise level, as a share of the image's range.", min=0.01, max=100)
+    start: float = param(0.5, help="First noise level, as a share of the image's range.", min=0.01, max=100)
     end: float = param(0.005, help="Last noise level, at the least.", min=0.0005, max=1)
 
     def __post_init__(self) -> None:
