@@ -46,7 +46,8 @@ def known_noise(objective: Objective) -> tuple[float, float]:
     """How well the observations alone know the image: the noise of its best and of its worst known component.
 
     In the units of the image, sigma / s for singular values s; infinite for the worst where something is not seen.
-    Without a singular system the best follows from the largest curvature of E, and the worst counts as unseen.
+    Without a singular system the best follows from the largest curvature of E, told or searched for, and the worst
+    counts as unseen.
     """
     if objective.supports("spectral"):
         parts = objective.spectral().parts
@@ -54,7 +55,7 @@ def known_noise(objective: Objective) -> tuple[float, float]:
         least = min(float(m.system.values.min()) / m.sigma for m in parts)
         whole = sum(m.observed[0].numel() for m in parts) >= math.prod(objective.shape[1:])
         return 1 / max(best, 1e-30), 1 / least if least > 0 and whole else math.inf
-    return sharpest(objective) ** -0.5, math.inf
+    return (objective.sharpness() or sharpest(objective)) ** -0.5, math.inf
 
 
 def sharpest(objective: Objective) -> float:
