@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdpkit import fitting, newton, pointwise, solvers, spectra
-from gdpkit.components import Chain, Measured, Problem, Unknowns
+from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
 from gdpkit.views import View
@@ -81,6 +81,10 @@ class EnergyObjective:
         return len(self._views) == 1
 
     @property
+    def _plain(self) -> bool:
+        return self._distance.quadratic and not self._losses
+
+    @property
     def _whole(self) -> bool:
         return all(view.weight is None for view in self._views)
 
@@ -119,6 +123,10 @@ class EnergyObjective:
         whole = self._in_strips(lambda part, rows: part.gradient(rows), x) if reduction == "sum" else None
         if whole is not None:
             return whole
+        if reduction == "sum" and self._plain and self.supports("linear"):  # then it takes no graph
+            z, pairs = x.detach(), zip(self._views, self._misfits, strict=True)
+            pulls = (view.jacobian(z).transpose(misfit.expansion(view.predict(z))[0]) for view, misfit in pairs)
+            return 2 * sum(pulls, start=torch.zeros_like(z))
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             if reduction == "sum":
@@ -149,34 +157,32 @@ class EnergyObjective:
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
         gradients; for several pixelwise ones, value by value. Elsewhere Newton steps on the linearised degradations,
         with the distance's weights (iteratively reweighted least squares) and the losses' curvature; none of them
-        raises the sum. A degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of
+        raises the sum. Where the degradation tells what its derivative is near to everywhere (`near`), one step, which
+        that preconditions. A degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of
         N(image, sigma^2) given what was observed with that noise, weights being its own as well, or None where it knows
-        no better.
+        no better; of a linear one, of which all pixels weigh alike, to within what the noise leaves open.
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
         if self.supports("spectral"):
             measured = self.spectral()
             noise = measured.sigma**2
             return measured.moved(x, lambda s: variance * s / (noise + variance * s.square()))
-        if self.supports("linear") and self._distance.quadratic and not self._losses:
-            return x + self._newton(x, x, variance, self._misfits)
-
-        own = getattr(self._views[0].degradation, "prox", None)
-        if own is not None and self._alone and self._distance.quadratic and not self._losses:
-            view = self._views[0]
-            moved: Tensor | None = own(x, view.image, variance.sqrt(), view.sigma, **view.unknowns)
+        x = x.contiguous()  # a turned image is slow to go through again and again
+        if self._plain:
+            moved = self._views[0].prox(x, variance.sqrt()) if self._alone else None
             if moved is not None:
                 return moved
+            if self.supports("linear"):
+                return x + self._newton(x, x, variance, self._misfits)
 
-        whole = self._in_strips(lambda part, rows: part.prox(rows, sigma), x)
-        if whole is not None:
+        if (whole := self._in_strips(lambda part, rows: part.prox(rows, sigma), x)) is not None:
             return whole
 
         def penalised(z: Tensor) -> Tensor:
             return self.energy(z) + ((z - x) ** 2 / variance).flatten(1).sum(1)
 
         z = x
-        stages = [self._misfits] * NEWTON_STEPS
+        stages = [self._misfits] * (NEWTON_STEPS if self._near is None else 1)
         if self._starts is not None:
             stages.insert(0, self._starts)
         for misfits in stages:
@@ -185,6 +191,11 @@ class EnergyObjective:
             if misfits is self._misfits and torch.equal(z, before):
                 break  # the same step would be refused again, as where derivatives pass over rounding
         return z
+
+    @property
+    def _near(self) -> SingularSystem | None:
+        """Of what the derivative of the one degradation is near to, wherever it is taken."""
+        return self._views[0].near() if self._alone and self._plain and not self.supports("linear") else None
 
     def _newton(self, z: Tensor, x: Tensor, variance: Tensor, misfits: Sequence[Misfit]) -> Tensor:
         # Of SSIM, whose windows join values, products with the slopes are no diagonal and may be negative.
@@ -196,6 +207,7 @@ class EnergyObjective:
             [*zip(self._views, misfits, strict=True)],
             diagonal=len(self._own) if alone else 0,
             quality=self._quality if self._losses else None,
+            near=self._near,
         )
 
     def project(self, x: Tensor) -> Tensor:
@@ -218,8 +230,7 @@ class EnergyObjective:
             if self._combined is None:
                 self._combined = pointwise.combined(self._views)
             return self._combined
-        measured = self._decomposed
-        if measured is None or not self.supports("spectral"):
+        if (measured := self._decomposed) is None or not self.supports("spectral"):
             raise GdpkitError(f"{self._without_system()}; use --sampler hqs, which needs none")
         return measured
 
@@ -229,17 +240,14 @@ class EnergyObjective:
             return "what the small restoration tells, others tell too, so there is no singular system (--hierarchy off)"
         if not self._alone:
             return "a problem of several observations has no singular system"
-        view = self._views[0]
-        stages = view.degradation.stages if isinstance(view.degradation, Chain) else (view.degradation,)
-        name = " >> ".join(stage.name for stage in stages)
-        if not view.degradation.linear:
-            return f"{name} is not linear and has no singular system"
-        if self._decomposed is not None:
-            alone = "without --loss" if self._losses else "with --distance mse"
-            return f"a singular system serves {alone} only, so {name} has no singular system here"
-        if view.weight is not None:
-            return f"{name} has no singular system where only some pixels are measured"
-        return f"{name} has no singular system"
+        return self._views[0].without_system(bool(self._losses))
+
+    def sharpness(self) -> float | None:
+        """The largest eigenvalue of half the Hessian of E, where what a linear D is near to tells it; else None."""
+        # Where derivatives pass over rounding, the sampler's levels do better with the steeper slope that is found.
+        told = self._alone and self._plain and self._whole and self.supports("linear")
+        near = self._views[0].near() if told else None
+        return None if near is None else float(near.values.max() / self._views[0].sigma) ** 2
 
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
@@ -249,11 +257,10 @@ class EnergyObjective:
         if self._pointwise and self.supports("spectral"):
             self._fit_together()
             return
-        for view in self._views:
-            if view.unknowns:
-                self._combined = None
-                own = getattr(view.degradation, "fit", None)
-                view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
+        for view in (each for each in self._views if each.unknowns):
+            self._combined = None
+            own = getattr(view.degradation, "fit", None)
+            view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
 
     def _fit_together(self) -> None:
         if self._settled:
@@ -274,9 +281,8 @@ class EnergyObjective:
 
         Of observations that say value by value which clean image explains them; others change nothing.
         """
-        for view in self._own:
-            if view.invertible:
-                x = torch.maximum(x, view.least())
+        for view in (own for own in self._own if own.invertible):
+            x = torch.maximum(x, view.least())
         return x
 
     def consistency(self, x: Tensor) -> Tensor:
@@ -285,10 +291,8 @@ class EnergyObjective:
         return torch.stack(errors).mean(0)
 
     def _data(self, x: Tensor) -> Tensor:
-        total = x.new_zeros(len(x))
-        for view, misfit in zip(self._views, self._misfits, strict=True):
-            total = total + misfit.energy(view.predict(x))
-        return total
+        pairs = zip(self._views, self._misfits, strict=True)
+        return sum((misfit.energy(view.predict(x)) for view, misfit in pairs), start=x.new_zeros(len(x)))
 
     def _quality(self, x: Tensor) -> Tensor:
         total = x.new_zeros(len(x))

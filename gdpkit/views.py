@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit import solvers
-from gdpkit.components import Measured, Observation, SingularSystem, Unknowns
+from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
 
@@ -35,6 +35,7 @@ class View:
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
         self._decomposed = False
+        self._near: list[SingularSystem | None] | None = None
         self._observed: Tensor | None = None
         guesses = self.degradation.unknowns(self.image, observation.clean_shape)
         self.unknowns: Unknowns = self.degradation.constrain(**guesses) if guesses else {}
@@ -112,7 +113,7 @@ class View:
         few.image = self.image[..., rows, :]
         few.weight = None if self.weight is None else self.weight[..., rows, :]
         few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
-        few._linear = few._system = few._observed = None
+        few._linear = few._system = few._observed = few._near = None
         few._decomposed = False
         return few
 
@@ -194,10 +195,43 @@ class View:
             solvers.conjugate_gradients(lambda v: jacobian.forward(jacobian.transpose(v)), y, 200, 1e-5)
         )
 
+    def prox(self, x: Tensor, sigma: Tensor) -> Tensor | None:
+        """The degradation's own mean of N(x, sigma^2) given what was observed; None where it has none.
+
+        A linear one's is of all that it sees, so that there is none where pixels weigh less than others.
+        """
+        degradation = self.degradation
+        if degradation.linear and self.weight is not None:
+            return None
+        own: Callable[..., Tensor | None] | None = getattr(degradation, "prox", None)
+        return None if own is None else own(x, self.image, sigma, self.sigma, **self.unknowns)
+
+    def without_system(self, losses: bool) -> str:
+        """Why it has no singular system, or none that serves; `losses`: whether quality losses guide."""
+        stages = self.degradation.stages if isinstance(self.degradation, Chain) else (self.degradation,)
+        name = " >> ".join(stage.name for stage in stages)
+        if not self.degradation.linear:
+            return f"{name} is not linear and has no singular system"
+        if self.spectral() is not None:
+            alone = "without --loss" if losses else "with --distance mse"
+            return f"a singular system serves {alone} only, so {name} has no singular system here"
+        if self.weight is not None:
+            return f"{name} has no singular system where only some pixels are measured"
+        return f"{name} has no singular system"
+
+    def near(self) -> SingularSystem | None:
+        """The singular system of what D is near to; None where there is none, or where D is its own diagonal."""
+        if self.degradation.pixelwise:
+            return None
+        if self._near is None:
+            channels, height, width = self.clean_shape[1:]
+            self._near = [self.degradation.near((channels, height, width), **self.unknowns)]
+        return self._near[0]
+
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""
         self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
-        self._linear = self._observed = None
+        self._linear = self._observed = self._near = None
         self._decomposed = False
 
 

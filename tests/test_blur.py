@@ -12,10 +12,15 @@ from torch import Tensor
 
 from gdpkit import blind, convolution, estimate, kernels, registry
 from gdpkit.blind_spectrum import correlation
+from gdpkit.components import Observation, Problem
 from gdpkit.degradations.blind_blur import BlindBlur
 from gdpkit.degradations.blur import BOUNDARIES, Blur
 from gdpkit.degradations.blur_grid import BlurGrid
+from gdpkit.degradations.gray import Gray
+from gdpkit.degradations.noise import GaussianNoise
 from gdpkit.errors import GdpkitError
+from gdpkit.objective import EnergyObjective
+from gdpkit.samplers import guidance
 from gdpkit.testing import check_degradation, matrix, picture
 
 MADE = (
@@ -226,3 +231,56 @@ def test_a_grid_that_does_not_divide_its_picture_is_told(tmp_path: Path) -> None
 def test_a_picture_smaller_than_the_kernel_leaves_nothing() -> None:
     with pytest.raises(GdpkitError, match="nothing is left of 8x8 pixels by a kernel of 9x9 with boundary=valid"):
         Blur(kernel="box", size=9, boundary="valid")(picture(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.05, 0.005])
+@pytest.mark.parametrize("kernel", ["gaussian", "motion"])
+def test_the_data_step_of_a_blur_without_border_is_the_minimum_to_within_its_noise(kernel: str, sigma: float) -> None:
+    """Of E(z) + |z - x|^2 / sigma^2, which grows by 1 for each value that is off by its noise; alone as in a batch."""
+    blur = Blur(kernel=kernel, boundary="valid", **({"length": 7.0, "angle": 30.0} if kernel == "motion" else {}))
+    x = picture(2, 3, 37, 41)
+    y = blur(scene(64)[..., :37, :41].expand(2, -1, -1, -1))
+    y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    found = blur.prox(x, y, torch.full((2, 1, 1, 1), sigma), 0.01)
+    assert found is not None
+    blurred = matrix(blur, (1, 37, 41)).double()
+    normal = blurred.T @ blurred + (0.01 / sigma) ** 2 * torch.eye(blurred.shape[1])
+    rhs = blurred.T @ (y - blur(x)).double().flatten(2).flatten(0, 1).T
+    best = x.double() + torch.linalg.solve(normal, rhs).T.reshape(x.shape)
+
+    def energy(z: Tensor) -> Tensor:
+        residual = (blur(z) - y) / 0.01
+        return residual.square().flatten(1).sum(1) + ((z - x) / sigma).square().flatten(1).sum(1)
+
+    excess = energy(found.double()) - energy(best)
+    assert float(excess.abs().max()) < 0.02 * (x[0].numel() - y[0].numel())
+    alone = blur.prox(x[1:], y[1:], torch.full((1, 1, 1, 1), sigma), 0.01)
+    assert alone is not None
+    assert torch.equal(alone[0], found[1])
+
+
+def test_an_unseen_border_is_solved_for_in_chains_and_with_kernels_that_were_found() -> None:
+    blur, x = Blur(sigma=1.0, boundary="valid"), picture(2, 3, 30, 34)
+    y, sigma = blur(x.flip(3)), torch.full((2, 1, 1, 1), 0.1)
+    wanted = blur.prox(x, y, sigma, 0.02)
+    assert wanted is not None
+    in_chain = (blur >> GaussianNoise(sigma=3)).prox(x, y, sigma, 0.02)
+    assert in_chain is not None
+    assert torch.equal(in_chain, wanted)
+    assert (blur >> Gray()).prox(x, y.mean(1, keepdim=True), sigma, 0.02) is None
+    assert Blur(sigma=1.0).prox(x, x, sigma, 0.02) is None
+    weights = blur.weights().float()
+    kernels_of = torch.stack([weights, weights])
+    fitted = BlindBlur(size=len(weights), boundary="valid").prox(x, y, sigma, 0.02, kernel=kernels_of)
+    assert fitted is not None
+    assert torch.allclose(fitted, wanted, atol=1e-5)
+
+
+def test_the_sharpness_of_a_blur_without_border_is_told_without_a_search() -> None:
+    """No less than the search finds, which comes from below, and as of D exactly where it keeps the mean."""
+    blur = Blur(sigma=1.0, boundary="valid")
+    objective = EnergyObjective(Problem((Observation(blur(scene(64)), blur, 2.55),)))
+    told = objective.sharpness()
+    assert told == pytest.approx(1e4, rel=1e-4)
+    assert guidance.sharpest(objective) == pytest.approx(told, rel=0.1)
+    assert EnergyObjective(Problem((Observation(picture(1, 3, 8, 8), blur, 2.0, torch.ones(1)),))).sharpness() is None

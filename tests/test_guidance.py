@@ -10,6 +10,7 @@ from gdpkit import chain, solvers
 from gdpkit.components import Observation, Problem
 from gdpkit.degradations.gray import Gray
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.losses.tv import TotalVariation
 from gdpkit.objective import EnergyObjective
 from gdpkit.samplers import guidance
 from gdpkit.testing import picture
@@ -46,7 +47,8 @@ def test_an_image_that_cannot_be_explained_leaves_the_others_as_they_are() -> No
 
 def test_a_step_that_was_refused_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = chain(["downsample:scale=2", "noise:sigma=5", "jpeg:quality=30"])
-    objective = EnergyObjective(Problem((Observation(picture(1, 3, 16, 16), seen, 5.0),)))
+    told = (Observation(picture(1, 3, 16, 16), seen, 5.0),)
+    objective = EnergyObjective(Problem(told, (TotalVariation(),)))  # beside a loss there are several steps
     refused = []
 
     def refuse(energy: object, start: Tensor, step: Tensor, halvings: int) -> Tensor:

@@ -49,6 +49,7 @@ LEVELS = {
             "similarity",
             "kernels",
             "convolution",
+            "borders",
             "blind",
             "blind_spectrum",
             "estimate",

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from gdpkit import functional, jpeg
 from gdpkit.components import Observation, Problem
+from gdpkit.degradations.downsample import Downsample
 from gdpkit.degradations.jpeg import Jpeg
+from gdpkit.degradations.noise import GaussianNoise
 from gdpkit.degradations.poisson import PoissonGaussian
 from gdpkit.errors import GdpkitError
 from gdpkit.noise import SeededNoise
@@ -120,3 +122,15 @@ def test_photon_noise_grows_with_the_level_and_weighs_dark_pixels_more() -> None
     assert weight is not None
     assert (weight[..., :90].mean() / weight[..., 110:].mean()) == pytest.approx((408 + 9) / (51 + 9), rel=0.1)
     assert PoissonGaussian(gain=0.0).measured(seen) is None
+
+
+def test_the_data_step_behind_noise_explains_what_was_seen_each_image_by_itself() -> None:
+    """In one preconditioned step."""
+    d = Downsample(scale=2) >> GaussianNoise(sigma=5) >> Jpeg(quality=30)
+    clean = picture(2, 3, 64, 64)
+    y, x = d(clean), (clean + clean.flip(3)) / 2
+    objective = EnergyObjective(Problem((Observation(y, d, 5.0),)))
+    found = objective.prox(x, 0.1)
+    assert bool((objective.energy(found) < objective.energy(x) / 4).all())
+    alone = EnergyObjective(Problem((Observation(y[1:], d, 5.0),))).prox(x[1:], 0.1)
+    assert torch.equal(alone[0], found[1])

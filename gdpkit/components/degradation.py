@@ -92,6 +92,14 @@ class Degradation(Component):
         """The singular system of a linear degradation on clean images of this (C, H, W), where there is one."""
         return None
 
+    def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
+        """The singular system of a linear operator that is near to this one; None where there is none.
+
+        Of one that is not linear, near to its derivative wherever that is taken: it preconditions the data step, which
+        is then one step of Newton's. Only s and V are asked for.
+        """
+        return self.spectral(shape, **unknowns)
+
     def at_scale(self, s: int) -> Degradation | None:
         """The same degradation seen s times smaller, or None where there is no such thing."""
         return None
@@ -206,6 +214,19 @@ class Chain(Degradation):
 
     def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
         """Where all stages but the last have D D^T = c, a number; noise, which changes no mean, aside."""
+        return self._composed("spectral", shape, unknowns)
+
+    def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
+        """Of what the stages are near to, likewise."""
+        return self._composed("near", shape, unknowns)
+
+    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float, **unknowns: Tensor) -> Tensor | None:
+        """That of a linear stage beside which there is only noise, which changes no mean; None elsewhere."""
+        told = [i for i, stage in enumerate(self.stages) if not _changes_nothing(stage, image)]
+        own = getattr(self.stages[told[0]], "prox", None) if self.linear and len(told) == 1 else None
+        return None if own is None else own(image, observed, sigma, noise, **_of_stage(told[0], unknowns))
+
+    def _composed(self, what: str, shape: Shape, unknowns: Unknowns) -> SingularSystem | None:
         import torch
 
         from gdpkit import spectra
@@ -214,7 +235,7 @@ class Chain(Degradation):
         systems = []
         for i, stage in enumerate(self.stages):
             own = {name: u[:1].to(image) for name, u in _of_stage(i, unknowns).items()}
-            systems.append(stage.spectral(_image_shape(image), **_of_stage(i, unknowns)))
+            systems.append(getattr(stage, what)(_image_shape(image), **_of_stage(i, unknowns)))
             image = stage(image, **own)
         return spectra.composed(systems)
 
@@ -229,6 +250,12 @@ class Chain(Degradation):
 def _of_stage(i: int, unknowns: Mapping[str, Tensor]) -> Unknowns:
     prefix = f"{i}."
     return {key.removeprefix(prefix): value for key, value in unknowns.items() if key.startswith(prefix)}
+
+
+def _changes_nothing(stage: Degradation, image: Tensor) -> bool:
+    from gdpkit import spectra
+
+    return stage.pixelwise and stage.spectral(_image_shape(image)) is spectra.IDENTITY
 
 
 def _image_shape(image: Tensor) -> Shape:

@@ -68,6 +68,10 @@ class Objective(Protocol):
         """The singular system of the one linear observation and what was observed, where `supports("spectral")`."""
         ...
 
+    def sharpness(self) -> float | None:
+        """The largest eigenvalue of half the Hessian of E, nearly, where it is known without a search; else None."""
+        ...
+
     def discrepancy(self, x: Tensor) -> Tensor:
         """The data's part of E over what unit noise is expected to give, (B,): 1 where x fits as the truth does."""
         ...

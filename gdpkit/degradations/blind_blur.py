@@ -53,6 +53,12 @@ class BlindBlur(Degradation):
 
         return convolution.transposed(observed, kernel, self.boundary)
 
+    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float, *, kernel: Tensor) -> Tensor | None:
+        """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for; else None."""
+        from gdpkit import borders
+
+        return borders.prox(image, observed, kernel, sigma, noise) if self.boundary == "valid" else None
+
     def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
         """`kernel`, (B, size, size), from the grey value of the observation; a flat one is an `ImageError`."""
         import torch

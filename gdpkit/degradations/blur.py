@@ -113,6 +113,20 @@ class Blur(Degradation):
             return spectra.cosine_filter(kernel, *shape[1:])
         return None
 
+    def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
+        """Of "valid", of which it is a part: as if borders wrapped."""
+        from gdpkit import spectra
+
+        if self.boundary != "valid":
+            return self.spectral(shape)
+        return spectra.periodic_filter(self.weights(), *shape[1:])
+
+    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
+        """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for; else None."""
+        from gdpkit import borders
+
+        return borders.prox(image, observed, self.weights(), sigma, noise) if self.boundary == "valid" else None
+
     def propagate(self, sigma: float) -> float:
         """Averaging independent noise divides it: by the Euclidean norm of the kernel."""
         from gdpkit import kernels

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit.components import Degradation
+from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
@@ -79,6 +79,12 @@ class Jpeg(Degradation):
         weight[..., height - height % rows :, :] = 0
         weight[..., width - width % columns :] = 0
         return None if bool(weight.all()) or not bool(weight.any()) else weight
+
+    def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem:
+        """The identity: its gradient passes over the rounding, and only chroma is made coarser."""
+        from gdpkit import spectra
+
+        return spectra.IDENTITY
 
     def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
         """The mean of N(image, sigma^2) given the cell of every coefficient; sigma (B, 1, 1, 1) in units of the image.

@@ -49,7 +49,8 @@ def known_noise(objective: Objective) -> tuple[float, float]:
     """How well the observations alone know the image: the noise of its best and of its worst known component.
 
     In the units of the image, sigma / s for singular values s; infinite for the worst where something is not seen.
-    Without a singular system the best follows from the largest curvature of E, and the worst counts as unseen.
+    Without a singular system the best follows from the largest curvature of E, told or searched for, and the worst
+    counts as unseen.
     """
     if objective.supports("spectral"):
         parts = objective.spectral().parts
@@ -57,7 +58,7 @@ def known_noise(objective: Objective) -> tuple[float, float]:
         least = min(float(m.system.values.min()) / m.sigma for m in parts)
         whole = sum(m.observed[0].numel() for m in parts) >= math.prod(objective.shape[1:])
         return 1 / max(best, 1e-30), 1 / least if least > 0 and whole else math.inf
-    return sharpest(objective) ** -0.5, math.inf
+    return (objective.sharpness() or sharpest(objective)) ** -0.5, math.inf
 
 
 def sharpest(objective: Objective) -> float:
@@ -225,8 +226,8 @@ def blended(objective: Objective, x: Tensor, told: Tensor | None, sigma: float, 
 def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     """x where it explains the observations to within their noise; elsewhere the nearest that does, in [0, 1].
 
-    Noise that was estimated may be a tenth too small, and an image that is made to explain the rest takes on noise: so of
-    noisy observations more is borne, as usual in Morozov's principle.
+    Noise that was estimated may be a tenth too small, and an image that is made to explain the rest takes on noise: so
+    of noisy observations more is borne, as usual in Morozov's principle.
     """
     most = BORNE if is_noisy(objective) else 1.0
     clipped = x.clamp(0, 1)

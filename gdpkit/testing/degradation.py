@@ -233,6 +233,7 @@ def _check_linear(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:
         back = pinv(seen, **known)
         require_close(pinv(d(back, **known), **known), back, 1e-4, f"{d.name}: pinv(D pinv(y)) and pinv(y)")
     _check_spectral(d, x, known)
+    _check_near(d, x, known)
 
 
 def _check_spectral(d: Degradation, x: Tensor, known: Unknowns) -> None:
@@ -254,6 +255,19 @@ def _check_spectral(d: Degradation, x: Tensor, known: Unknowns) -> None:
     _check_transposed(coefficients * (values > 0), random, x, system.synthesise(random), f"{d.name}: V")
     if system.pixelwise:
         require_close(system.observe(seen), seen, 1e-12, f"{d.name}: it is pixelwise, so U^T y and y")
+
+
+def _check_near(d: Degradation, x: Tensor, known: Unknowns) -> None:
+    """What is near to D has a V^T whose transpose is V."""
+    channels, height, width = x.shape[1:]
+    near = d.near((channels, height, width), **known)
+    if near is None or d.spectral((channels, height, width), **known) is not None:
+        return
+    seen = near.analyse(x)
+    random = torch.randn(seen.shape, generator=torch.Generator().manual_seed(7), dtype=x.dtype)
+    _check_transposed(
+        seen * near.values.to(x), random, x, near.synthesise(near.values.to(x) * random), f"{d.name}: near"
+    )
 
 
 def _check_noise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed: Tensor) -> None:

@@ -125,6 +125,9 @@ class _OnlyTheContract:
     def spectral(self) -> Measured:
         return self._objective.spectral()
 
+    def sharpness(self) -> float | None:
+        return self._objective.sharpness()
+
     def discrepancy(self, x: Tensor) -> Tensor:
         return self._objective.discrepancy(x)
 
