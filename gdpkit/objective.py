@@ -157,10 +157,9 @@ class EnergyObjective:
         Exact for linear degradations and squared error: in the singular basis where there is one, else by conjugate
         gradients; for several pixelwise ones, value by value. Elsewhere Newton steps on the linearised degradations,
         with the distance's weights (iteratively reweighted least squares) and the losses' curvature; none of them
-        raises the sum. Where the degradation tells what its derivative is near to everywhere (`near`), one step, which
-        that preconditions. A degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of
-        N(image, sigma^2) given what was observed with that noise, weights being its own as well, or None where it knows
-        no better; of a linear one, of which all pixels weigh alike, to within what the noise leaves open.
+        raises the sum. Where the degradation tells what its derivative is near to (`near`), one step, preconditioned. A
+        degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of N(image, sigma^2) given what
+        was observed with that noise, or None where it knows no better (see docs/writing-a-plugin.md).
         """
         variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
         if self.supports("spectral"):
@@ -174,7 +173,6 @@ class EnergyObjective:
                 return moved
             if self.supports("linear"):
                 return x + self._newton(x, x, variance, self._misfits)
-
         if (whole := self._in_strips(lambda part, rows: part.prox(rows, sigma), x)) is not None:
             return whole
 
@@ -200,15 +198,10 @@ class EnergyObjective:
     def _newton(self, z: Tensor, x: Tensor, variance: Tensor, misfits: Sequence[Misfit]) -> Tensor:
         # Of SSIM, whose windows join values, products with the slopes are no diagonal and may be negative.
         alone = self._distance.pixelwise and all(view.degradation.pixelwise for view in self._own)
-        return newton.step(
-            z,
-            x,
-            variance,
-            [*zip(self._views, misfits, strict=True)],
-            diagonal=len(self._own) if alone else 0,
-            quality=self._quality if self._losses else None,
-            near=self._near,
-        )
+        diagonal = len(self._own) if alone else 0
+        quality = self._quality if self._losses else None
+        pairs = [*zip(self._views, misfits, strict=True)]
+        return newton.step(z, x, variance, pairs, diagonal=diagonal, quality=quality, near=self._near)
 
     def project(self, x: Tensor) -> Tensor:
         """x + D^+ (y - D x): the nearest image that explains the one linear observation exactly."""

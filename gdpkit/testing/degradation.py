@@ -20,6 +20,7 @@ from gdpkit.testing.common import (
     require_close,
     require_finite,
 )
+from gdpkit.testing.systems import check_near, check_spectral, check_transposed
 
 
 def matrix(degradation: Degradation, shape: Shape) -> Tensor:
@@ -190,15 +191,7 @@ def _check_gradients(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:
         except RuntimeError as error:
             raise AssertionError(f"{d.name}: torch.func cannot differentiate it in {what}: {error}") from error
         cotangent = torch.randn(forward.shape, generator=generator)
-        _check_transposed(forward, cotangent, tangent, transpose(cotangent)[0], f"{d.name}: Jacobian in {what}")
-
-
-def _check_transposed(forward: Tensor, y: Tensor, x: Tensor, transposed: Tensor, what: str) -> None:
-    """<D x, y> = <x, D^T y>, given D x and D^T y."""
-    require(transposed.shape == x.shape, f"{what}: the transpose gives {tuple(transposed.shape)}, not {tuple(x.shape)}")
-    one, other = float((forward * y).double().sum()), float((x * transposed).double().sum())
-    size = float(forward.double().norm() * y.double().norm()) + 1e-12
-    require(abs(one - other) <= 1e-5 * size, f"{what}: <D x, y> is {one:.8g}, but <x, D^T y> is {other:.8g}")
+        check_transposed(forward, cotangent, tangent, transpose(cotangent)[0], f"{d.name}: Jacobian in {what}")
 
 
 def _check_pixelwise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed: Tensor) -> None:
@@ -227,47 +220,13 @@ def _check_linear(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:
     adjoint, pinv = getattr(d, "adjoint", None), getattr(d, "pinv", None)
     if adjoint is not None:
         y = torch.randn(seen.shape, generator=generator, dtype=x.dtype)
-        _check_transposed(d(other, **known), y, other, adjoint(y, **known), f"{d.name}: adjoint")
+        check_transposed(d(other, **known), y, other, adjoint(y, **known), f"{d.name}: adjoint")
     if pinv is not None:
         require_close(d(pinv(seen, **known), **known), seen, 1e-4, f"{d.name}: D pinv(D x) and D x")
         back = pinv(seen, **known)
         require_close(pinv(d(back, **known), **known), back, 1e-4, f"{d.name}: pinv(D pinv(y)) and pinv(y)")
-    _check_spectral(d, x, known)
-    _check_near(d, x, known)
-
-
-def _check_spectral(d: Degradation, x: Tensor, known: Unknowns) -> None:
-    """D = U S V^T with orthonormal columns where s is not 0."""
-    channels, height, width = x.shape[1:]
-    system = d.spectral((channels, height, width), **known)
-    if system is None:
-        return
-    seen = d(x, **known)
-    values = system.values.to(x)
-    require(bool((values >= 0).all()), f"{d.name}: a singular value is negative")
-    coefficients = system.analyse(x)
-    require_close(system.render(values * coefficients), seen, 1e-6, f"{d.name}: U S V^T x and D x")
-    require_close(system.render(system.observe(seen)), seen, 1e-6, f"{d.name}: U U^T y and y")
-    random = torch.randn(coefficients.shape, generator=torch.Generator().manual_seed(6), dtype=x.dtype)
-    random = torch.where(values > 0, random, 0)
-    again = torch.where(values > 0, system.analyse(system.synthesise(random)), 0)
-    require_close(again, random, 1e-6, f"{d.name}: V^T V c and c")
-    _check_transposed(coefficients * (values > 0), random, x, system.synthesise(random), f"{d.name}: V")
-    if system.pixelwise:
-        require_close(system.observe(seen), seen, 1e-12, f"{d.name}: it is pixelwise, so U^T y and y")
-
-
-def _check_near(d: Degradation, x: Tensor, known: Unknowns) -> None:
-    """What is near to D has a V^T whose transpose is V."""
-    channels, height, width = x.shape[1:]
-    near = d.near((channels, height, width), **known)
-    if near is None or d.spectral((channels, height, width), **known) is not None:
-        return
-    seen = near.analyse(x)
-    random = torch.randn(seen.shape, generator=torch.Generator().manual_seed(7), dtype=x.dtype)
-    _check_transposed(
-        seen * near.values.to(x), random, x, near.synthesise(near.values.to(x) * random), f"{d.name}: near"
-    )
+    check_spectral(d, x, known)
+    check_near(d, x, known)
 
 
 def _check_noise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed: Tensor) -> None:
