@@ -25,8 +25,15 @@ SETTLED = 3e-4
 it changes with the noise, so that what is left is far below what the noise leaves open."""
 
 
-def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: float) -> Tensor:
+FURTHEST = 1000.0
+"""What sigma may be of the noise: 442 at the most with files of 8 bits. Beyond it ITERATIONS end before the border is
+settled, and what is left of its error goes through the whole deconvolution."""
+
+
+def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
     """The minimiser over z of |y - k * z|^2 / noise^2 + |z - x|^2 / sigma^2, for what the whole kernel sees.
+
+    None where the image is trusted so little, beside what was observed, that this would not settle.
 
     Args:
         image: x, (B, C, H, W).
@@ -35,6 +42,8 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
         sigma: (B, 1, 1, 1), in the units of the image, as `noise`.
         noise: the deviation of y.
     """
+    if float(sigma.max()) > FURTHEST * noise:
+        return None
     height, width = image.shape[-2:]
     rows, columns = (side // 2 for side in kernel.shape[-2:])
     size = [fast_length(height), fast_length(width)]

@@ -65,7 +65,9 @@ def read(path: str | Path) -> Tensor:
     Values are divided by their sum. An even side gets a row or column of zeros at its end. Raises `ImageError` for a
     file that cannot be read, and where values are negative, not finite or all zero.
     """
-    return _odd(_checked(_values(Path(path)), path, 2))
+    values = _values(Path(path))
+    # What --blind saves holds a kernel for each photograph.
+    return _odd(_checked(values[0] if values.ndim == 3 and len(values) == 1 else values, path, 2))
 
 
 def read_grid(path: str | Path, rows: int, columns: int) -> Tensor:

@@ -111,6 +111,7 @@ class EnergyObjective:
     def _seeing(self, views: list[View]) -> EnergyObjective:
         other = copy(self)
         other._see(views, views)
+        other._pointwise = self._pointwise  # else strips without clipped values would take another data step
         return other
 
     def energy(self, x: Tensor) -> Tensor:

@@ -259,6 +259,14 @@ def test_the_data_step_of_a_blur_without_border_is_the_minimum_to_within_its_noi
     assert torch.equal(alone[0], found[1])
 
 
+def test_an_unseen_border_that_would_not_settle_is_left_to_general_iterations() -> None:
+    blur, x, noise = Blur(boundary="valid"), picture(1, 3, 37, 41), 1 / 65535 / 12**0.5
+    assert blur.prox(x, blur(x), torch.full((1, 1, 1, 1), 0.1), noise) is None
+    near = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    found = EnergyObjective(Problem((Observation(blur(x), blur, 255 * noise),))).prox(near, 0.1)
+    assert (found - x).square().mean() < (near - x).square().mean()
+
+
 def test_an_unseen_border_is_solved_for_in_chains_and_with_kernels_that_were_found() -> None:
     blur, x = Blur(sigma=1.0, boundary="valid"), picture(2, 3, 30, 34)
     y, sigma = blur(x.flip(3)), torch.full((2, 1, 1, 1), 0.1)

@@ -18,6 +18,7 @@ from gdpkit import (
     choices,
     dct,
     distances,
+    estimate,
     functional,
     memory,
     planning,
@@ -191,6 +192,7 @@ def test_a_run_holds_no_more_images_than_are_counted_for_it(
 ) -> None:
     for module in (functional, pointwise, budget):
         monkeypatch.setattr(module, "STRIP", SIDE * SIDE // 8)
+    monkeypatch.setattr(estimate, "MOST_BLOCKS", 1000)  # which of large photographs are as many
     monkeypatch.setattr(budget, "HEAP", 0)  # tensors are counted here, not what is left between them
     side = SIDE // 2 if task == "sr" else SIDE
     image = picture(1, 3, side, side) * (0.2 if task in ("restore", "lowlight") else 1)
@@ -239,3 +241,14 @@ def test_large_images_in_strips_give_the_same(monkeypatch: pytest.MonkeyPatch, d
     monkeypatch.setattr(pointwise, "STRIP", 100)
     for one, other in zip(whole, answers(), strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_strips_without_a_clipped_value_take_the_step_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = 0.5 * picture(1, 3, 40, 36)
+    image[..., 0, 0] = 1  # which leaves open what is brighter
+    stages = ("expose:gain=2", "noise:sigma=6")
+    problem = choices.task("restore", {"image": image, "stages": stages}).problem()
+    z = picture(1, 3, 40, 36)
+    whole = EnergyObjective(problem, "mse").prox(z, 0.1)
+    monkeypatch.setattr(pointwise, "STRIP", 200)
+    assert torch.allclose(EnergyObjective(problem, "mse").prox(z, 0.1), whole, atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit.components import Objective
+from gdpkit.components import Objective, SingularSystem
 from gdpkit.samplers import membrane
 
 BORNE = 1.2  # discrepancy of noisy observations, a tenth in sigma
@@ -172,11 +172,10 @@ def informed(objective: Objective, x: Tensor, sigma: float, after: float | None 
     if not objective.supports("spectral"):
         return prox_to_noise(objective, x, sigma)
     measured = objective.spectral()
-    values = measured.system.values
-    uneven = measured.system.pixelwise and values.max() > EQUAL * torch.where(values > 0, values, math.inf).min()
+    mixed = after is not None and len(measured.parts) == 1 and _uneven(measured.system)
 
     def gain(s: Tensor) -> Tensor:
-        if after is not None and uneven:
+        if after is not None and mixed:
             share = (s * after / measured.sigma).clamp_max(1)
             return torch.where(s * sigma * MIXED >= measured.sigma, share, 0) / s.clamp_min(1e-30)
         return (s * sigma >= measured.sigma * (1 - 1e-6)) / s.clamp_min(1e-30)
@@ -184,15 +183,23 @@ def informed(objective: Objective, x: Tensor, sigma: float, after: float | None 
     return measured.moved(x, gain)
 
 
-def relaxation(before: Tensor, denoised: Tensor, informed: Tensor) -> Tensor:
-    """How far to go from `before` to `informed`, of each image, (B, 1, 1, 1): a half to one and a half.
+def _uneven(system: SingularSystem) -> bool:
+    """Whether pixels are seen one by one, with noise that differs."""
+    if not system.pixelwise:
+        return False
+    seen = system.values[system.values > 0]
+    return bool(seen.numel()) and bool(seen.max() > EQUAL * seen.min())
 
-    It follows from the share of the prior's change, as energy, that the observations take back. Where they take back
-    nearly all, as with pixels lost among known ones, what is open follows slowly: over-relaxation. Where they take back
-    little, as with detail that a blur removed, the prior is free, and full steps would go on to the most probable
-    picture, which is too sharp (docs/method.md has what it brings).
+
+def relaxation(before: Tensor, denoised: Tensor, answered: Tensor) -> Tensor:
+    """How far to go from `before` to `answered`, of each image, (B, 1, 1, 1): a half to one and a half.
+
+    `answered` is what the data step makes of `denoised`. It follows from the share of the prior's change, as energy,
+    that the observations take back. Where they take back nearly all, as with pixels lost among known ones, what is open
+    follows slowly: over-relaxation. Where they take back little, as with detail that a blur removed, the prior is free,
+    and full steps would go on to the most probable picture, which is too sharp (docs/method.md has what it brings).
     """
-    taken = (informed - denoised).square_().flatten(1).mean(1)
+    taken = (answered - denoised).square_().flatten(1).mean(1)
     moved = (denoised - before).square_().flatten(1).mean(1)
     share = taken / moved.clamp_min(1e-30)
     return (2.5 * share - 1).clamp(SHORTEST, FURTHEST).view(-1, 1, 1, 1)

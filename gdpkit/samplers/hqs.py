@@ -78,21 +78,26 @@ class Hqs(Sampler):
         for k, sigma in enumerate(levels[:total]):
             put = self._put_back(objective, noise, sigma, min(sigma, best), seen)
             # Of large images every tensor counts: none is held on to by a name that is not needed any more.
-            before = None if put is None else x
+            before, noised = x, put is not None
             shown = _turned(x if put is None else x + put, k)
             del x, put
+            if not noised:
+                del before
             with torch.no_grad():
                 x = prior.denoise(shown, sigma).clean
-            before = _turned_back(shown, k) if before is None else before
-            del shown
             x = _turned_back(x, k)
+            if not noised:
+                before = x if one_level else _turned_back(shown, k)
+            del shown
             objective.fit(x)
             if k >= falling:
                 mean = mean + (x - mean) / (k - falling + 1)
             if k + 1 == total:
-                del before
-                x = guidance.faithful(objective, mean if k >= falling else x, self.end)
+                found = mean if k >= falling else x
+                del before, x
+                x = guidance.faithful(objective, found, self.end)
             elif one_level:
+                del before, x
                 x = guidance.informed(objective, mean, sigma, levels[k + 1])
             elif k >= falling:
                 x = before
@@ -104,10 +109,10 @@ class Hqs(Sampler):
         """From `before` to `informed` as far as the relaxation says; all the way at fidelity 0."""
         from gdpkit.samplers import guidance
 
-        # Of many steps each goes less far, of few further, so that together they go as far.
+        # Of many steps each goes less far, of few further, so that together they go as far; six go 3/2 in any case.
         factor = USUAL / self.steps * guidance.relaxation(before, denoised, informed)
         factor = 1 + self.fidelity * (factor.clamp(max=guidance.FURTHEST) - 1)
-        return informed.sub_(before).mul_(factor).add_(before)
+        return before.lerp_(informed, factor)
 
     def _put_back(
         self, objective: Objective, noise: Noise, sigma: float, known: float, seen: Tensor | None

@@ -44,6 +44,7 @@ def check_near(d: Degradation, x: Tensor, known: Unknowns) -> None:
     near = d.near((channels, height, width), **known)
     if near is None or d.spectral((channels, height, width), **known) is not None:
         return
+    require(bool((near.values >= 0).all()), f"{d.name}: near: a singular value is negative")
     seen = near.analyse(x)
     random = torch.randn(seen.shape, generator=torch.Generator().manual_seed(7), dtype=x.dtype)
     check_transposed(

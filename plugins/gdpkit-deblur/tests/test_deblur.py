@@ -118,6 +118,7 @@ def test_an_unknown_kernel_is_found_and_saved(tmp_path: Path) -> None:
     assert kernel.shape == (1, 11, 11)
     assert kernel.sum() == pytest.approx(1, abs=1e-4)
     assert kernel.min() >= 0
+    assert sharpen(seen, kernel=str(tmp_path / "sharp.kernel.npy")).image.shape == result.image.shape
     with Image.open(tmp_path / "sharp.kernel.png") as seen_kernel:
         assert (seen_kernel.size, seen_kernel.getextrema()[1]) == ((11, 11), 255)
     result.save(tmp_path / "sharp.tif")  # the kernel is the same: nothing would be lost
