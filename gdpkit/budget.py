@@ -36,8 +36,8 @@ MOST = 16
 """Problems at once: more would be read before the first is written, and make a GPU no quicker."""
 
 SMALL = 256 * 256
-"""Pixels of a run on the CPU whose memory is not asked for unless `--memory` is given: to count it takes a second, for
-which torch imports its compiler, and that would be most of such a run. Large networks are checked when they load."""
+"""Pixels of a run on the CPU whose memory is not asked for unless `--memory` is given: to count it may take a
+second, for which torch imports its compiler, most of such a run. Large networks are checked when they load."""
 
 UNTOLD = 8  # tiles at once on CUDA, of priors that do not say what they need
 

@@ -154,3 +154,13 @@ def test_importing_gdpkit_is_cheap() -> None:
     code = f"import sys, gdpkit, gdpkit.registry; print(*set({HEAVY!r}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_run_on_the_cpu_compiles_nothing_and_does_not_import_the_compiler() -> None:
+    code = (
+        "import sys, torch, gdpkit\n"
+        "gdpkit.restore('denoise', image=torch.rand(1, 3, 24, 24), sigma=25.0, steps=1, memory=1, device='cpu')\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["False"]

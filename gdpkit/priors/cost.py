@@ -1,4 +1,4 @@
-"""What one evaluation of a network costs, counted on the `meta` device: shapes only, no time and no memory."""
+"""What one evaluation of a network costs, counted from the operations that it is made of."""
 
 from __future__ import annotations
 
@@ -11,34 +11,56 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 
 def evaluation(network: Callable[[], nn.Module], height: int, width: int, *rest: Tensor) -> tuple[float, float]:
     """(floating-point operations, bytes) of `network(x, *rest)` for one x (1, 3, height, width), without gradients.
 
     The bytes are the weights in the precision that the network has them in, and the most that its layers hold at once.
+    Counted on the `meta` device, with shapes only; torch imports its compiler for it, which takes a second.
     """
-    with torch.device("meta"), torch.no_grad():
-        built = network()
-        with FlopCounterMode(display=False) as counter, _Held(built) as held, _Attention(held):
-            built(torch.empty(1, 3, height, width), *(r.to("meta") for r in rest))
-    weights = sum(p.nbytes for p in built.parameters())
-    return float(counter.get_total_flops()), float(weights + held.most)
+    with torch.device("meta"):
+        return _counted(network(), torch.empty(1, 3, height, width), *(r.to("meta") for r in rest))
+
+
+def of_pixels(network: nn.Module, height: int, width: int, *rest: Tensor, side: int) -> tuple[float, float]:
+    """The same of a network that does alike to every pixel, told at once from an evaluation of side x side pixels."""
+    operations, held = _counted(network, torch.zeros(1, 3, side, side), *rest)
+    weights = _weights(network)
+    times = height * width / side**2
+    return times * operations, weights + times * (held - weights)
+
+
+def _counted(network: nn.Module, *inputs: Tensor) -> tuple[float, float]:
+    with torch.no_grad(), _Held(network) as held, _Attention(held):
+        network(*inputs)
+    return float(held.operations), float(_weights(network) + held.most)
+
+
+def _weights(network: nn.Module) -> int:
+    return sum(p.nbytes for p in network.parameters())
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The most bytes that the tensors made in this context held at once."""
+    """The most bytes that the tensors made in this context held at once, and the operations that made them."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled in this context. By default torch imports its compiler to say so, for a second."""
+        return False
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.most = 0
+        self.most = self.operations = 0
         self._weights = {p.untyped_storage()._cdata for p in network.parameters()}
         self.paused = False
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
+        if (operations := flop_registry.get(func.overloadpacket)) is not None:
+            self.operations += operations(*args, **(kwargs or {}), out_val=out)
         if not self.paused:
             # A convolution holds its input and output once more, in the layout that it computes in.
             own = isinstance(out, Tensor) and "convolution" in func.name()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+COUNTED = 4  # blocks a side of what is evaluated to count; of one, what does not grow with the pixels would show
 EMBEDDED = Path(__file__).with_name("embedded.safetensors")
 
 
@@ -72,15 +73,14 @@ class EmbeddedPrior(Prior):
         return checkpoint.sha256(self.file)
 
     def work(self, height: int, width: int) -> tuple[float, float]:
-        """Counted from the network's shapes."""
+        """Counted from the network's operations, which are alike for every pixel."""
         import torch
 
         from gdpkit.priors import checkpoint, cost
-        from gdpkit.priors.unet import UNet
 
         network = checkpoint.load_unet(self.file, "cpu").network
         height, width = height + -height % network.multiple, width + -width % network.multiple
-        return cost.evaluation(lambda: UNet(**network.architecture), height, width, torch.ones(1))
+        return cost.of_pixels(network, height, width, torch.ones(1), side=COUNTED * network.multiple)
 
     @property
     def weight_bytes(self) -> int:
