@@ -13,11 +13,12 @@ from gdpkit.pointwise import STRIP
 from gdpkit.priors.tiled import TiledPrior
 
 GB = 2**30
-IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "derivative": 46}
+IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "recorded": 16, "derivative": 46}
 """Images in float32, of the size of the clean one, that reading, the default sampler and writing hold at once.
 
 Of noise alone; with a singular system; where only parts are seen; where a degradation that is not linear changes every
-value by itself, in strips; and where derivatives of all of the image are held. Counted in tests/test_memory.py.
+value by itself, in strips; where what a file rounded moves within it; and where derivatives of all of the image are
+held. Counted in tests/test_memory.py.
 """
 
 SEVERAL = (10.0, 14.0)
@@ -64,6 +65,8 @@ def images(problem: Problem, distance: str, guided: bool = False) -> float:
 def _kind(o: Observation) -> str:
     if not o.degradation.linear:
         return "pixels" if o.degradation.pixelwise else "derivative"
+    if o.recorder is not None:
+        return "recorded"
     if o.weight is not None:
         return "parts"
     return "noise" if o.degradation.pixelwise else "system"

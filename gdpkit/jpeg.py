@@ -64,6 +64,11 @@ def to_rgb(planes: Tensor) -> Tensor:
     return torch.einsum("cy,byhw->bchw", back.to(planes), planes)
 
 
+def powers() -> Tensor:
+    """What noise of variance 1 in luma and in each chroma adds to the mean variance of R, G and B, (3,)."""
+    return to_rgb(torch.eye(3, dtype=torch.float64)[:, :, None, None])[..., 0, 0].square().mean(dim=1)
+
+
 def reduced(plane: Tensor, factors: tuple[int, int]) -> Tensor:
     """Means of blocks of (rows, columns) pixels, as chroma is stored; a cut block is filled with its last pixels."""
     height, width = plane.shape[-2:]
@@ -79,12 +84,25 @@ def enlarged(plane: Tensor, factors: tuple[int, int], height: int, width: int) -
 
 
 def stored(plane: Tensor, factors: tuple[int, int]) -> Tensor:
-    """The small plane that is `enlarged` to this one: means, corrected until they are (their filter has 1/4 to 1)."""
-    height, width = plane.shape[-2:]
-    small = reduced(plane, factors)
+    """The small plane that is `enlarged` to this one: means, corrected until they are (their filter has 1/4 to 1).
+
+    Exact but for the last row and column of sides that are no multiples of the factors.
+    """
+    means = small = reduced(plane, factors)
     if factors != (1, 1):
         for _ in range(CORRECTIONS):
-            small = small + reduced(plane - enlarged(small, factors, height, width), factors)
+            small = small + (means - _softened(small, factors))
+    return small
+
+
+def _softened(small: Tensor, factors: tuple[int, int]) -> Tensor:
+    """A small plane enlarged and reduced again: along each axis that does, weights of 1/8, 3/4 and 1/8."""
+    for axis, factor in zip((-2, -1), factors, strict=True):
+        if factor > 1:
+            last = small.shape[axis] - 1
+            before = torch.cat([small.narrow(axis, 0, 1), small.narrow(axis, 0, last)], axis)
+            after = torch.cat([small.narrow(axis, 1, last), small.narrow(axis, last, 1)], axis)
+            small = torch.lerp(small, (before + after).mul_(0.5), 0.25)
     return small
 
 
@@ -122,6 +140,33 @@ def quantised(plane: Tensor, steps: Tensor) -> Tensor:
     return plane + (rounded - shifted).detach()
 
 
+def error_within(coefficients: Tensor, steps: Tensor) -> Tensor:
+    """Mean square of what rounding took from coefficients (B, C, h, w, 8, 8) that are multiples of their steps, (C,).
+
+    Each frequency is taken for a Laplacian, whose rate the share of zeros tells (Lam and Goodman, "A mathematical
+    analysis of the DCT coefficient distributions for images", IEEE Transactions on Image Processing 2000). Where all
+    are zero it is at most what lower frequencies say, as amplitudes fall at least with the frequency.
+    """
+    zero = ((coefficients / steps).round() == 0).double().mean(dim=(0, 2, 3))
+    least = 0.5 / (coefficients[:, 0, ..., 0, 0].numel())
+    rate = -torch.log1p(-zero.clamp(least, 1 - least))  # half a step in units of the Laplacian's scale
+    step = steps.to(rate)
+    scale = step / (2 * rate)
+    frequency = torch.hypot(*torch.meshgrid(2 * [torch.arange(BLOCK).to(scale)], indexing="ij"))
+    rising = torch.where(frequency > 0, scale * frequency, math.inf)
+    rising = rising.cummin(1).values.cummin(2).values
+    scale = torch.where(frequency > 0, torch.minimum(scale, rising / frequency.clamp_min(1)), scale)
+    near_zero, elsewhere = (_cut_moments(scale, width) for width in (step / 2, step))
+    around = elsewhere[1] - step * elsewhere[0] + step.square() / 4
+    return (zero * near_zero[1] + (1 - zero) * around).mean(dim=(1, 2))
+
+
+def _cut_moments(scale: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """E[t] and E[t^2] of an exponential of this scale, cut to [0, width]."""
+    rest = 1 / torch.expm1(width / scale)
+    return scale - width * rest, 2 * scale.square() - (width.square() + 2 * width * scale) * rest
+
+
 def mean_within(belief: Tensor, deviation: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The mean of N(belief, deviation^2) cut to [low, high]: what is to be expected of a coefficient in its cell."""
     a, b = (low - belief) / deviation, (high - belief) / deviation
@@ -131,6 +176,8 @@ def mean_within(belief: Tensor, deviation: Tensor, low: Tensor, high: Tensor) ->
     mirrored = a + b > 0
     a, b = torch.where(mirrored, -b, a), torch.where(mirrored, -a, b)
     mass = torch.special.ndtr(b) - torch.special.ndtr(a)
-    mean = ((-a.square() / 2).exp() - (-b.square() / 2).exp()) / (math.sqrt(2 * math.pi) * mass.clamp_min(1e-300))
+    mean = ((-a.square() / 2).exp() - (-b.square() / 2).exp()) / (
+        math.sqrt(2 * math.pi) * mass.clamp_min(torch.finfo(mass.dtype).tiny)
+    )
     mean = torch.where(mirrored, -mean, mean)
     return torch.minimum(torch.maximum(belief + deviation * (mean + shift), low), high)

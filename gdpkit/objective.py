@@ -246,8 +246,13 @@ class EnergyObjective:
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
 
-        Of several pixelwise observations each is fitted to what the others say, until nothing moves any more.
+        Of several pixelwise observations each is fitted to what the others say, until nothing moves any more. What was
+        rounded when it was recorded moves as well, within what was recorded.
         """
+        if rounded := [view for view in self._views if view.recorder is not None]:
+            for view in rounded:
+                view.recall(x.detach())
+            self._see(self._own, self._views)
         if self._pointwise and self.supports("spectral"):
             self._fit_together()
             return

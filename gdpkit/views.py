@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import solvers
+from gdpkit import recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
@@ -31,6 +31,7 @@ class View:
         self.sigma = observation.sigma / 255
         """The noise, in the units of the image."""
         self.coloured = observation.coloured
+        self.recorder, self._recorded = observation.recorder, self.image
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -129,6 +130,8 @@ class View:
 
     def deviation(self, x: Tensor) -> Tensor:
         """D(x) - y, of what a camera recorded: where the colours of y are noise that was added, of their mean."""
+        if self.recorder is not None:
+            return self.recorder(self.predict(x)) - self._recorded
         found = self.predict(x) - self.image
         return found.mean(1, keepdim=True).expand_as(found).clone() if self.coloured else found
 
@@ -227,6 +230,12 @@ class View:
             channels, height, width = self.clean_shape[1:]
             self._near = [self.degradation.near((channels, height, width), **self.unknowns)]
         return self._near[0]
+
+    def recall(self, x: Tensor) -> None:
+        """Move what was seen to where a clean image predicts it, as far as the recorder leaves open."""
+        assert self.recorder is not None
+        self.image = recording.moved(self.recorder, self.predict(x), self._recorded, self.sigma)
+        self._observed = None
 
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""

@@ -52,6 +52,7 @@ LEVELS = {
             "borders",
             "blind",
             "blind_spectrum",
+            "recording",
             "estimate",
             "exposure",
             "jpeg",

@@ -184,6 +184,7 @@ def held(task: str, **parameters: Any) -> float:
         ("inpaint", {"mask": torch.nn.functional.pad(torch.ones(1, 1, 90, 90), (50, 52, 50, 52))[0]}),
         ("deblur", {"kernel": "gaussian:9,2", "noise": 2.0, "boundary": "reflect"}),
         ("restore", {"stages": ("expose:gain=0.2",)}),
+        ("restore", {"stages": ("blur:kernel=gaussian,size=9,sigma=1.5", "jpeg:quality=60")}),
         ("lowlight", {"fit": True}),
     ],
 )

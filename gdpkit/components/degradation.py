@@ -92,6 +92,13 @@ class Degradation(Component):
         """The singular system of a linear degradation on clean images of this (C, H, W), where there is one."""
         return None
 
+    def error(self, observed: Tensor) -> float | None:
+        """Deviation in 0..255 of what this stage takes by rounding, told from what it gave; None where it does not.
+
+        A chain is restored with such an error for noise (`gdpkit.recording`): the derivative of rounding tells nothing.
+        """
+        return None
+
     def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
         """The singular system of a linear operator that is near to this one; None where there is none.
 

@@ -25,6 +25,8 @@ class Observation:
     sigma: deviation of the noise, in 0..255; never below the rounding of the file.
     weight: broadcastable to `image`; clipped, moving and lost pixels weigh 0. None: all weigh 1.
     coloured: whether noise was added to the colours (`gdpkit.grey`), so that only the channels' mean is as observed.
+    recorder: what recorded the image behind D and rounded it (`gdpkit.recording`); its error is part of `sigma`. The
+        objective moves the image within what was recorded.
     """
 
     image: Tensor
@@ -32,6 +34,7 @@ class Observation:
     sigma: float
     weight: Tensor | None = None
     coloured: bool = False
+    recorder: Degradation | None = None
 
     def __post_init__(self) -> None:
         if not self.sigma > 0:
@@ -102,7 +105,7 @@ class Problem:
 
 
 def _kind(o: Observation) -> tuple[Any, ...]:
-    return (tuple(o.image.shape[1:]), o.degradation, o.sigma, o.weight is None, o.coloured)
+    return (tuple(o.image.shape[1:]), o.degradation, o.sigma, o.weight is None, o.coloured, o.recorder)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ class PhotoTask(Task):
 
     def problem_of(self, picture: Picture, degradation: Degradation) -> Problem:
         """What `problem` states, of a photograph that was read already and a degradation that it told more about."""
-        from gdpkit import functional, grey
+        from gdpkit import functional, grey, recording
 
         height, width = picture.pixels.shape[-2:]
         if min(height, width) < self.smallest:
@@ -80,6 +80,7 @@ class PhotoTask(Task):
         observed = degradation.accept(picture.pixels)
         if observed.shape[1] < picture.pixels.shape[1] and functional.is_coloured(picture.pixels):
             picture = picture.noted("its colours are not used: the degradation says that the photograph has none")
+        degradation, recorder = recording.apart(degradation, observed)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
         weight = degradation.measured(observed)
         if weight is not None and not bool((weight > 0).any()):
@@ -89,9 +90,9 @@ class PhotoTask(Task):
             noisy = picture.grey and degradation.noise_sigma >= grey.FELT
             coloured = noisy and grey.is_seen_in_place(degradation, observed)
             if coloured:
-                observed, sigma = grey.coloured(observed, sigma, weight), 3**0.5 * sigma
+                observed, sigma, recorder = grey.coloured(observed, sigma, weight), 3**0.5 * sigma, None
             observed = functional.with_channels(observed, 3)
-        return Problem((Observation(observed, degradation, sigma, weight, coloured),), source=picture)
+        return Problem((Observation(observed, degradation, sigma, weight, coloured, recorder),), source=picture)
 
     def finish(self, result: Result) -> Tensor:
         """A grey photograph stays grey unless its degradation took the colour away."""

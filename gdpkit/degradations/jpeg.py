@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ROUNDING = 0.7
 """What codecs add in 0..255 by computing planes in whole levels: each rounds luma and chroma, and chroma weighs
 up to 1.77 in RGB, which gives 0.5 on decoding alone."""
+HALF = 0.499  # of a cell: at its very end float32 would fall into the next
 CHANGED = 4.0
 """Mean square, in levels, of what changes in a block that was not just rounded."""
 
@@ -80,6 +81,21 @@ class Jpeg(Degradation):
         weight[..., width - width % columns :] = 0
         return None if bool(weight.all()) or not bool(weight.any()) else weight
 
+    def error(self, observed: Tensor) -> float:
+        """Of the coefficients' rounding, in RGB. What coarser chroma takes is not in it."""
+        import torch
+
+        from gdpkit import jpeg
+
+        tables = self._tables(observed)
+        if observed.shape[1] == 1:
+            return float(jpeg.error_within(jpeg.blocks(255 * (observed - 0.5)), tables[0]).sum() ** 0.5)
+        planes = jpeg.to_ycc(255 * observed)
+        chroma = jpeg.reduced(planes[:, 1:], jpeg.CHROMA[self.chroma])
+        luma = jpeg.error_within(jpeg.blocks(planes[:, :1] - 128), tables[0])
+        squares = torch.cat([luma, jpeg.error_within(jpeg.blocks(chroma), tables[1])])
+        return float((jpeg.powers().to(squares) * squares).sum() ** 0.5)
+
     def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem:
         """The identity: its gradient passes over the rounding, and only chroma is made coarser."""
         from gdpkit import spectra
@@ -115,11 +131,11 @@ class Jpeg(Degradation):
         """By how much a plane moves into the cells of another."""
         from gdpkit import jpeg
 
-        believed, cells = jpeg.blocks(plane).double(), (jpeg.blocks(seen) / steps).round().double()
-        low, high = (cells - 0.5) * steps, (cells + 0.5) * steps
-        deviation = sigma.double()[..., None, None].expand_as(believed)
+        believed, cells = jpeg.blocks(plane), (jpeg.blocks(seen) / steps).round_()
+        low, high = (cells - HALF) * steps, (cells + HALF) * steps
+        deviation = sigma[..., None, None].expand_as(believed)
         moved = jpeg.mean_within(believed, deviation, low, high) - believed
-        return jpeg.unblocked(moved.to(plane), plane.shape[-2], plane.shape[-1])
+        return jpeg.unblocked(moved, plane.shape[-2], plane.shape[-1])
 
     def _tables(self, like: Tensor) -> Tensor:
         from gdpkit import jpeg

@@ -1,0 +1,104 @@
+"""Chains that end in a file that rounds: what it took is noise, and what was seen lies within its cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import gdpkit
+from gdpkit import recording
+from gdpkit.components import Problem
+from gdpkit.degradations.jpeg import Jpeg
+from gdpkit.metrics.psnr import PSNR
+from gdpkit.noise import SeededNoise
+from gdpkit.objective import EnergyObjective
+
+PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "cat.png"
+BLURRED = ("blur:kernel=gaussian,size=9,sigma=1.5", "jpeg:quality=60")
+
+
+def photo() -> Tensor:
+    return gdpkit.read_image(PHOTO)[..., :96, :96]
+
+
+def seen(stages: tuple[str, ...], truth: Tensor) -> Tensor:
+    return (255 * gdpkit.chain(stages).simulate(truth, SeededNoise(0, [b"seen"])).clamp(0, 1)).round() / 255
+
+
+def problem(stages: tuple[str, ...], image: Tensor) -> Problem:
+    task = gdpkit.registry.load().get("tasks", "restore")(image=image, stages=stages)
+    stated: Problem = task.problem()
+    return stated
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        BLURRED,
+        ("noise:sigma=10", "jpeg:quality=50,chroma=4:4:4"),
+        ("jpeg:quality=30", "noise:sigma=5"),
+    ],
+)
+def test_what_is_restored_is_nearer_to_the_truth_than_the_file(stages: tuple[str, ...]) -> None:
+    truth = photo()
+    image = seen(stages, truth)
+    result = gdpkit.restore("restore", image=image, stages=stages, device="cpu")
+    assert PSNR()(result.tensor, truth) > PSNR()(image, truth) + 0.8
+
+
+@pytest.mark.parametrize("chroma", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("quality", [10, 30, 60, 90])
+def test_the_error_is_told_from_the_file(quality: int, chroma: str) -> None:
+    """Of a picture whose colours are as coarse as chroma is stored, which is no rounding."""
+    truth = photo()
+    jpeg = Jpeg(quality=quality, chroma=chroma)
+    truth = Jpeg(steps=(1,) * 128, chroma=chroma)(truth)
+    image = (255 * jpeg(truth)).round() / 255
+    error = 255 * float((image - truth).square().mean().sqrt())
+    assert error / 1.5 < jpeg.error(image) < 1.5 * error
+    grey = truth.mean(1, keepdim=True)
+    image = (255 * jpeg(grey)).round() / 255
+    assert jpeg.error(image) == pytest.approx(255 * float((image - grey).square().mean().sqrt()), rel=0.4)
+
+
+def test_what_was_seen_moves_towards_the_estimate_within_the_cells() -> None:
+    truth = photo()
+    image = seen(BLURRED, truth)
+    stated = problem(BLURRED, image)
+    objective = EnergyObjective(stated)
+    blurred = gdpkit.chain(BLURRED[:1])(truth)
+    objective.fit(truth)
+    moved = objective.spectral().system.render(objective.spectral().observed)
+    assert (moved - blurred).square().mean() < 0.3 * (image - blurred).square().mean()
+    again = (255 * Jpeg(quality=60)(moved)).round() / 255
+    assert 255 * (again - image).abs().mean() < 0.3 * 255 * (Jpeg(quality=60)(truth) - image).abs().mean()
+
+
+def test_consistency_is_that_of_the_file() -> None:
+    truth = photo()
+    image = seen(BLURRED, truth)
+    result = gdpkit.restore("restore", image=image, stages=BLURRED, steps=4, device="cpu")
+    again = gdpkit.chain(BLURRED)(result.tensor)
+    assert result.record["consistency"] == pytest.approx(float((255 * (again - image)).square().mean()), rel=0.02)
+
+
+def test_samplers_of_the_singular_basis_take_such_a_chain() -> None:
+    image = seen(BLURRED, photo())
+    assert (
+        gdpkit.restore("restore", image=image, stages=BLURRED, sampler="ddnm:steps=2", device="cpu")
+        .tensor.isfinite()
+        .all()
+    )
+
+
+def test_other_degradations_are_left_as_they_are() -> None:
+    image = torch.rand(1, 3, 32, 32)
+    for degradation in (gdpkit.chain(["gray", "noise:sigma=5"]), Jpeg()):
+        assert recording.apart(degradation, image) == (degradation, None)
+    apart, recorder = recording.apart(gdpkit.chain(BLURRED), image)
+    assert apart.linear
+    assert recorder == Jpeg(quality=60)
+    assert recording.apart(gdpkit.chain(["jpeg", "noise:sigma=5"]), image)[1] is None
