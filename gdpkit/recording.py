@@ -8,14 +8,17 @@ within the cells of the file towards the present estimate (`Observation.recorder
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from torch import Tensor
 
 from gdpkit import functional
 from gdpkit.components import Chain, Degradation
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.degradations.stored_jpeg import StoredJpeg
+from gdpkit.images import Picture
 
+FELT = 0.5  # of 0..255: less is hardly more than the rounding of levels
 ROUGH = 1.4  # deviations: errors that keep to the edges of blocks are worse than white noise as strong
 BELIEF = 1.4  # deviations of the noise: how far a prediction may be from what was seen
 
@@ -41,6 +44,16 @@ def apart(degradation: Degradation, observed: Tensor) -> tuple[Degradation, Degr
     return replace(degradation, stages=tuple(stages)), last if hasattr(last, "prox") and stages[
         -1
     ] is not last else None
+
+
+def of_file(picture: Picture) -> tuple[Degradation | None, float]:
+    """How its file recorded a picture, and the deviation of what that took in 0..255; (None, 0) where it is little."""
+    if picture.coding is None:
+        return None, 0.0
+    steps, chroma, orientation = astuple(picture.coding)
+    recorder = StoredJpeg(steps=steps, chroma=chroma, orientation=orientation)
+    error = recorder.error(picture.pixels)
+    return (recorder, math.hypot(recorder.noise_sigma, ROUGH * error)) if error > FELT else (None, 0.0)
 
 
 def moved(recorder: Degradation, predicted: Tensor, recorded: Tensor, sigma: float) -> Tensor:

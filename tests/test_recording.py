@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import gdpkit
-from gdpkit import recording
+from gdpkit import images, recording, registry
 from gdpkit.components import Problem
 from gdpkit.degradations.jpeg import Jpeg
+from gdpkit.images.metadata import ORIENTATION, upright
 from gdpkit.metrics.psnr import PSNR
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
@@ -29,7 +31,7 @@ def seen(stages: tuple[str, ...], truth: Tensor) -> Tensor:
 
 
 def problem(stages: tuple[str, ...], image: Tensor) -> Problem:
-    task = gdpkit.registry.load().get("tasks", "restore")(image=image, stages=stages)
+    task = registry.load().get("tasks", "restore")(image=image, stages=stages)
     stated: Problem = task.problem()
     return stated
 
@@ -92,6 +94,41 @@ def test_samplers_of_the_singular_basis_take_such_a_chain() -> None:
         .tensor.isfinite()
         .all()
     )
+
+
+def stored(image: Tensor, file: Path, quality: int, orientation: int = 1) -> Path:
+    """A JPEG whose pixels, turned upright, are about the image."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    turned = upright(image, {6: 8, 8: 6}.get(orientation, orientation))
+    Image.fromarray((255 * images.to_array(turned)).round().astype("uint8")).save(file, quality=quality, exif=exif)
+    return file
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_file_tells_its_error_itself(tmp_path: Path, orientation: int) -> None:
+    truth = photo()
+    file = stored(gdpkit.chain(BLURRED[:1])(truth), tmp_path / "soft.jpg", 75, orientation)
+    seen = gdpkit.read_image(file)
+    result = gdpkit.restore("deblur", image=file, kernel="gaussian:9,1.5", boundary="reflect", device="cpu")
+    assert PSNR()(result.tensor, truth) > PSNR()(seen, truth) + 1
+    assert any("what JPEG took from it counts as noise of sigma" in note for note in result.notes)
+    (observation,) = result.problem.observations
+    assert observation.recorder is not None
+    again = (255 * observation.recorder(seen)).round() / 255
+    assert 255 * (again - seen).abs().mean() < 0.5
+
+
+def test_a_file_of_little_error_and_a_task_that_keeps_pixels_count_none(tmp_path: Path) -> None:
+    fine = stored(photo(), tmp_path / "fine.jpg", 100)
+    coarse = stored(photo(), tmp_path / "coarse.jpg", 50)
+    lost = torch.zeros(1, 75, 96)
+    lost[:, 40:50, 40:50] = 1
+    tasks = registry.load()
+    for task, options in (("sr", {"image": fine}), ("inpaint", {"image": coarse, "mask": lost})):
+        stated = tasks.get("tasks", task)(**options).problem()
+        assert stated.observations[0].recorder is None
+        assert stated.observations[0].sigma < 0.5
 
 
 def test_other_degradations_are_left_as_they_are() -> None:

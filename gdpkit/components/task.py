@@ -57,6 +57,9 @@ class PhotoTask(Task):
     smallest: ClassVar[int] = 16
     """The least side, in pixels, that the photograph must have."""
 
+    undoes_jpeg: ClassVar[bool] = False
+    """Whether what JPEG took from the file counts as noise: for tasks that would make its traces stronger."""
+
     image: Path = param(help="The photograph: a file, or from Python also an array or tensor in [0, 1].")
 
     def degradation(self) -> Degradation:
@@ -80,8 +83,13 @@ class PhotoTask(Task):
         observed = degradation.accept(picture.pixels)
         if observed.shape[1] < picture.pixels.shape[1] and functional.is_coloured(picture.pixels):
             picture = picture.noted("its colours are not used: the degradation says that the photograph has none")
-        degradation, recorder = recording.apart(degradation, observed)
+        stated, (degradation, recorder) = degradation, recording.apart(degradation, observed)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
+        if self.undoes_jpeg and degradation is stated and observed.shape == picture.pixels.shape:
+            recorder, error = recording.of_file(picture)
+            sigma = math.hypot(sigma, error)
+            if recorder is not None:
+                picture = picture.noted(f"what JPEG took from it counts as noise of sigma {error:.1f}")
         weight = degradation.measured(observed)
         if weight is not None and not bool((weight > 0).any()):
             raise ImageError(f"{picture.source}: nothing of it is measured, so nothing tells what it showed")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdpkit.errors import ImageError
+from gdpkit.images.coding import Coding
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole levels, in levels: a uniform error of width 1."""
@@ -24,7 +25,7 @@ class Picture:
     file carries a profile), C = 1 is grey. Only `from_array` of a batch gives more than one. `alpha` is float32
     (1, 1, H, W) in [0, 1], 1 is opaque. `bits` is the depth of the source, 8 or 16, and 32 for floats. `exif` has its
     orientation set to 1. `source` names the file in messages. `notes` are sentences about what was changed or could not
-    be read.
+    be read. `coding` is how a JPEG was compressed.
     """
 
     pixels: Tensor
@@ -34,6 +35,7 @@ class Picture:
     icc: bytes | None = None
     source: str = "the picture"
     notes: tuple[str, ...] = ()
+    coding: Coding | None = None
 
     @property
     def grey(self) -> bool:

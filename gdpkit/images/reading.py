@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from gdpkit.errors import ImageError
-from gdpkit.images import deep, linear, metadata, raw, signatures
+from gdpkit.images import coding, deep, linear, metadata, raw, signatures
 from gdpkit.images.picture import Picture, from_array, to_tensor
 
 
@@ -222,6 +222,7 @@ def _pillow(image: Image.Image, data: bytes, source: str, notes: list[str]) -> P
         image.load()  # EXIF may stand behind the pixels
     orientation, exif = metadata.read(image, notes)
     icc = image.info.get("icc_profile") or None
+    code = coding.of_jpeg(image, orientation)
     image.load()
     _warn_of_transfer(image, data, notes)
     full = None
@@ -240,7 +241,7 @@ def _pillow(image: Image.Image, data: bytes, source: str, notes: list[str]) -> P
         metadata.upright(pixels, orientation),
         None if alpha is None else metadata.upright(alpha, orientation),
     )
-    return Picture(pixels, alpha, bits, exif, icc, source, tuple(notes))
+    return Picture(pixels, alpha, bits, exif, icc, source, tuple(notes), code)
 
 
 def _eight(image: Image.Image) -> tuple[Tensor, Tensor | None]:

@@ -38,6 +38,7 @@ class Deblur(PhotoTask):
     """
 
     name = "deblur"
+    undoes_jpeg: ClassVar[bool] = True
     smallest: ClassVar[int] = 32
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"paper": {"sampler": "gdp:scale=6000"}}
     examples: ClassVar[tuple[str, ...]] = (

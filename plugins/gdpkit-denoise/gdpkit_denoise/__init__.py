@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Sampler, Task, chain, hookimpl, param
 from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.noise import GaussianNoise
+from gdpkit.degradations.stored_jpeg import StoredJpeg
 from gdpkit_denoise.averaged import Mean
 
 if TYPE_CHECKING:
@@ -28,38 +28,6 @@ class Stabilised(GaussianNoise):
     name = "stabilised"
     gain: float = param(1.0, help="As of poisson-gaussian.", min=0)
     read: float = param(0.0, help="As of poisson-gaussian.", min=0)
-
-
-@dataclass(frozen=True)
-class StoredJpeg(Jpeg):
-    """JPEG compression of a picture that is stored turned: its blocks lie in the file, not in the upright picture."""
-
-    name = "stored-jpeg"
-    orientation: int = param(1, help="EXIF's, 1..8.", min=1, max=8)
-
-    def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Turned, compressed, turned back."""
-        from gdpkit.images.metadata import upright
-        from gdpkit_denoise import functional
-
-        return upright(super().__call__(functional.as_stored(image, self.orientation)), self.orientation)
-
-    def measured(self, observed: Tensor) -> Tensor | None:
-        """Likewise."""
-        from gdpkit.images.metadata import upright
-        from gdpkit_denoise import functional
-
-        weight = super().measured(functional.as_stored(observed, self.orientation))
-        return None if weight is None else upright(weight, self.orientation)
-
-    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
-        """Likewise."""
-        from gdpkit.images.metadata import upright
-        from gdpkit_denoise import functional
-
-        turned, seen = (functional.as_stored(t, self.orientation) for t in (image, observed))
-        moved = super().prox(turned, seen, sigma, noise)
-        return None if moved is None else upright(moved, self.orientation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +119,11 @@ class Denoise(PhotoTask):
         from gdpkit import jpeg
         from gdpkit_denoise import functional
 
-        file = functional.coding(self.image) if isinstance(self.image, str | Path) else None
+        file = picture.coding
         if self.jpeg == "auto":
             if file is None:
-                raise GdpkitError(f"{picture.source} is no JPEG file: say its quality, as in --jpeg 30")
+                unless = "or none that is grey, or YCbCr of 4:4:4, 4:2:2 or 4:2:0"
+                raise GdpkitError(f"{picture.source} is no JPEG file, {unless}: say its quality, as in --jpeg 30")
             model: Jpeg = StoredJpeg(steps=file.steps, chroma=file.chroma, orientation=file.orientation)
             import torch
 

@@ -1,50 +1,11 @@
-"""What the task needs besides gdpkit: stabilised noise, and what a JPEG file says about its own compression."""
+"""What the task needs besides gdpkit: stabilised noise, and whether a picture was compressed as is said."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from PIL import Image, JpegImagePlugin
 from torch import Tensor
-
-from gdpkit import GdpkitError
-from gdpkit.images.metadata import ORIENTATION, upright
-
-SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
-
-
-@dataclass(frozen=True)
-class Coding:
-    """How a file is compressed: the 128 steps of luma and chroma, the reduction of chroma, EXIF's orientation."""
-
-    steps: tuple[int, ...]
-    chroma: str
-    orientation: int
-
-
-def coding(path: Path) -> Coding | None:
-    """Of a JPEG file; None for a file that is something else. `GdpkitError` where it is coded as no photograph is."""
-    with Image.open(path) as file:
-        if not isinstance(file, JpegImagePlugin.JpegImageFile):
-            return None
-        sampling = JpegImagePlugin.get_sampling(file)
-        if file.mode not in ("L", "RGB") or (file.mode == "RGB" and sampling not in SAMPLINGS):
-            raise GdpkitError(
-                f"{path}: --jpeg knows grey and YCbCr files of 4:4:4, 4:2:2 or 4:2:0, not this {file.mode}"
-            )
-        luma = file.quantization[0]
-        chroma = file.quantization.get(1, luma)
-        orientation = file.getexif().get(ORIENTATION, 1)
-        known = orientation if orientation in range(1, 9) else 1
-        return Coding((*luma, *chroma), SAMPLINGS.get(sampling, "4:4:4"), known)
-
-
-def as_stored(image: Tensor, orientation: int) -> Tensor:
-    """The inverse of turning a picture upright."""
-    return upright(image, {6: 8, 8: 6}.get(orientation, orientation))
 
 
 def misfit(seen: Tensor, again: Tensor) -> float:

@@ -158,7 +158,7 @@ def test_blocks_of_a_photograph_that_is_stored_turned(orientation: int, tmp_path
 
 
 def test_a_stored_jpeg_keeps_the_contract_of_degradations() -> None:
-    from gdpkit_denoise import StoredJpeg
+    from gdpkit.degradations.stored_jpeg import StoredJpeg
 
     check_degradation(StoredJpeg(quality=20, orientation=6), shape=(3, 24, 40))
 
@@ -201,7 +201,7 @@ def test_sixteen_bits_in_sixteen_bits_out(tmp_path: Path) -> None:
         ({"poisson": True, "jpeg": "auto"}, GdpkitError, "--poisson and --jpeg are different noise; give one of them"),
         ({"jpeg": "low"}, GdpkitError, "--jpeg is auto or a quality from 1 to 100, not 'low'"),
         ({"jpeg": "0"}, GdpkitError, "--jpeg is auto or a quality from 1 to 100, not '0'"),
-        ({"jpeg": "auto"}, GdpkitError, "the array is no JPEG file: say its quality, as in --jpeg 30"),
+        ({"jpeg": "auto"}, GdpkitError, "say its quality, as in --jpeg 30"),
         ({"image": clean()[:9]}, ImageError, "is 56x9 pixels; denoise needs at least 16x16"),
     ],
 )
@@ -213,11 +213,11 @@ def test_what_the_user_can_mend_is_told(parameters: dict[str, Any], kind: type[G
 
 def test_a_png_has_no_tables(tmp_path: Path) -> None:
     Image.fromarray((255 * clean()).round().astype(np.uint8)).save(tmp_path / "photo.png")
-    with pytest.raises(GdpkitError, match=r"photo\.png is no JPEG file: say its quality"):
+    with pytest.raises(GdpkitError, match=r"photo\.png is no JPEG file, or none that .*: say its quality"):
         denoise(tmp_path / "photo.png", jpeg="auto")
 
 
 def test_a_jpeg_of_four_inks_is_told(tmp_path: Path) -> None:
     Image.new("CMYK", (32, 32)).save(tmp_path / "print.jpg")
-    with pytest.raises(GdpkitError, match=r"print\.jpg: --jpeg knows grey and YCbCr files .* not this CMYK"):
+    with pytest.raises(GdpkitError, match=r"print\.jpg is no JPEG file, or none that is grey, or YCbCr"):
         denoise(tmp_path / "print.jpg", jpeg="auto")

@@ -18,6 +18,7 @@ class Restore(PhotoTask):
     """
 
     name = "restore"
+    undoes_jpeg: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "gdpkit run restore old.png -d gray -d downsample:scale=2 -o new.png",
         "gdpkit run restore grainy.jpg -d downsample:scale=2,kernel=bicubic -d noise:sigma=8 --compare both.png",

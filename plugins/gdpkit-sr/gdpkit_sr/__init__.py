@@ -20,6 +20,7 @@ class SuperResolution(PhotoTask):
     """
 
     name = "sr"
+    undoes_jpeg: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {"paper": {"sampler": "gdp:scale=2000"}}
     examples: ClassVar[tuple[str, ...]] = (
         "gdpkit run sr small.jpg --scale 4 -o large.png",
