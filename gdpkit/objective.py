@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gdpkit import fitting, newton, pointwise, solvers, spectra
+from gdpkit import agreement, fitting, newton, pointwise, solvers, spectra
 from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
@@ -17,7 +17,6 @@ from gdpkit.views import View
 
 NEWTON_STEPS = 3
 HALVINGS = 4
-SETTLED = 1e-4  # unknowns that move less stand still
 
 
 class EnergyObjective:
@@ -246,29 +245,18 @@ class EnergyObjective:
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
 
-        Of several pixelwise observations each is fitted to what the others say, until nothing moves any more.
+        Of several pixelwise observations each is fitted to what the others say, at once until nothing moves any more.
         """
         if self._pointwise and self.supports("spectral"):
-            self._fit_together()
+            if not self._settled:
+                self._settled = True
+                if agreement.reached(self._views):
+                    self._combined = None
             return
         for view in (each for each in self._views if each.unknowns):
             self._combined = None
             own = getattr(view.degradation, "fit", None)
             view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
-
-    def _fit_together(self) -> None:
-        if self._settled:
-            return
-        measured = self.spectral()
-        mean = measured.observed / measured.system.values.clamp_min(1e-15)
-        largest = 0.0
-        for view, (weighed, told) in zip(self._views, pointwise.told_by_others(self._views, mean), strict=True):
-            if view.unknowns:
-                before = view.unknowns
-                view.move(fitting.improved(weighed, told, blocks=True))
-                largest = max(largest, *(float((view.unknowns[n] - u).abs().max()) for n, u in before.items()))
-        self._combined = None
-        self._settled = largest < SETTLED
 
     def bounded(self, x: Tensor) -> Tensor:
         """x, no darker than what clipped values say: at least white, which no prior knows better.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from gdpkit.views import View
 
 STRIP = 2**18
 """Pixels whose derivatives are held at once."""
+
+CACHED = 2**14
+"""Pixels that are worked on at once where that is a matter of speed alone."""
 
 STEPS = 2
 BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept
@@ -27,26 +30,47 @@ def combined(views: Sequence[View]) -> Measured:
     clipped it counts as the bound itself.
     """
     image = views[0].image
-    told = in_strips(views, lambda few, _: torch.cat(_told(few), dim=1), torch.cat([image, image], dim=1))
-    mean, precision = _told(views) if told is None else told.chunk(2, dim=1)
-    root = precision.sqrt()
+    mean, root = torch.empty_like(image), torch.empty_like(image)
+    for rows, few in _cut(views):
+        mean[..., rows, :], precision = told(few)
+        root[..., rows, :] = precision.sqrt_()
     system = SingularSystem(values=root, analyse=_same, synthesise=_same, observe=_same, render=_same, pixelwise=True)
-    return Measured(system, root * mean, 1.0)
+    return Measured(system, mean.mul_(root), 1.0)
 
 
-def _told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
-    """m and p."""
+def told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
+    """m and p of `combined`."""
     says = [view.inverse() for view in views]
-    low, high = torch.stack(says).amin(0), torch.stack(says).amax(0)
-    alone = [_seen(view, at, at) for view, at in zip(views, says, strict=True)]
-    mean, precision = _mean(
-        [(at, torch.where(_bound(view), UNSURE * p, p)) for view, (at, p) in zip(views, alone, strict=True)]
-    )
+    bounds = [bounds_of(view) for view in views]
+    if len(views) == 1:
+        return says[0], seen(views[0], says[0], says[0], bounds[0])[1]
+    low, high = says[0], says[0]
+    for own in says[1:]:
+        low, high = torch.minimum(low, own), torch.maximum(high, own)
+    alone = [seen(view, at, at, bound) for view, at, bound in zip(views, says, bounds, strict=True)]
+    for bound, (_, precision) in zip(bounds, alone, strict=True):
+        if bound is not None:
+            precision.mul_(torch.where(bound, UNSURE, 1.0))
+    mean, precision = _mean(alone)
     for _ in range(STEPS):
         # A noisy value's own slope would favour values whose noise went up; the slope at the mean does not.
-        mean, precision = _mean([_seen(view, mean, None) for view in views])
-        mean = torch.minimum(torch.maximum(mean, low), high)
+        mean, precision = _mean([seen(view, mean, None, bound) for view, bound in zip(views, bounds, strict=True)])
+        mean = torch.minimum(mean.maximum(low), high)
     return mean, precision
+
+
+def _cut(views: Sequence[View]) -> Iterator[tuple[slice, Sequence[View]]]:
+    """The views of strips of rows: small enough for a processor's cache, or for memory where derivatives are found."""
+    height, width = views[0].image.shape[-2:]
+    if all(view.slanted for view in views):
+        pixels = min(STRIP, CACHED)
+        views = [view.spread() for view in views]
+    else:
+        pixels = STRIP if all(view.divisible for view in views) else height * width
+    lines = max(1, pixels // width)
+    for top in range(0, height, lines):
+        rows = slice(top, min(top + lines, height))
+        yield rows, views if lines >= height else [view.rows(rows) for view in views]
 
 
 def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor], x: Tensor) -> Tensor | None:
@@ -66,61 +90,43 @@ def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor]
     return whole
 
 
-def told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:
-    """For each of several observations what the others say of the clean image, and a view that weighs by it.
-
-    Where the others see nothing the weight is 0: there the image follows the observation itself, and an unknown fitted
-    to it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
-    difference of two measurements.
-    """
-    seen = [_seen(view, mean, None) for view in views]
-    total = sum((p for _, p in seen), start=torch.zeros_like(mean))
-    weighted = sum((says * p for says, p in seen), start=torch.zeros_like(mean))
-    found = []
-    for view, (says, own) in zip(views, seen, strict=True):
-        others = (total - own).clamp_min(0)
-        told = torch.where(others > 1e-6 * total, (weighted - own * says) / others.clamp_min(1e-30), mean)
-        share = torch.where(others > 1e-6 * total, others / total.clamp_min(1e-30), 0)
-        found.append((view.weighed(share), told))
-    return found
-
-
-def _seen(view: View, at: Tensor, says: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What an observation says of the clean image, linearised at `at`, and its precision."""
-    predicted, slope = slopes(view, at)
-    precision = (slope / view.sigma).square()
+def seen(view: View, at: Tensor, says: Tensor | None, bound: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What an observation says of the clean image, linearised at `at`, and its precision; `bound` as of `bounds_of`."""
+    predicted, slope = view.slope(at)
+    precision = (slope / view.sigma).square_()
     if view.weight is not None:
-        precision = precision * view.weight
-    if view.degradation.clips:
+        precision.mul_(view.weight)
+    if bound is not None:
         kept = torch.where(view.image >= 1, predicted > 1 + BEYOND, predicted < -BEYOND)
-        precision = torch.where(_bound(view) & kept, 0, precision)
+        precision.masked_fill_(kept.logical_and_(bound), 0)
     if says is None:
-        says = at + (view.image - predicted) / slope.clamp_min(1e-6)
+        says = torch.sub(view.image, predicted).div_(slope.clamp_min_(1e-6)).add_(at)
     return says, precision
 
 
-def _bound(view: View) -> Tensor:
-    """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W)."""
+def bounds_of(view: View) -> Tensor | None:
+    """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W); None for none."""
+    if not view.degradation.clips:
+        return None
     clipped = view.image >= 1
     if not view.coloured:  # else noise that was added went below black, which is no bound
         clipped |= view.image <= 0
-    return clipped if view.degradation.clips else torch.zeros_like(clipped)
-
-
-def slopes(view: View, at: Tensor) -> tuple[Tensor, Tensor]:
-    """D(x) and its derivative for each value, both (B, C, H, W)."""
-    with torch.enable_grad():
-        leaf = at.detach().requires_grad_()
-        predicted = view.degradation(leaf, **view.unknowns)
-        (slope,) = torch.autograd.grad(predicted.sum(), leaf)
-    return predicted.detach(), slope
+    return clipped if bool(clipped.any()) else None
 
 
 def _mean(seen: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    total = sum((precision for _, precision in seen), start=torch.zeros_like(seen[0][1]))
-    weighted = sum((says * precision for says, precision in seen), start=torch.zeros_like(total))
+    """The mean by precision, or the plain one where that is 0, and the sum of the precisions."""
+    (says, precision), *rest = seen
+    total, weighted = precision.clone(), says * precision
+    for says, precision in rest:
+        total.add_(precision)
+        weighted.addcmul_(says, precision)
+    unseen = total <= 0
+    mean = weighted.div_(total.clamp_min(1e-30))
+    if not bool(unseen.any()):
+        return mean, total
     plain = sum((says for says, _ in seen), start=torch.zeros_like(total)) / len(seen)
-    return torch.where(total > 0, weighted / total.clamp_min(1e-30), plain), total
+    return torch.where(unseen, plain, mean), total
 
 
 def _same(values: Tensor) -> Tensor:
