@@ -11,31 +11,38 @@ from gdpkit import fitting, pointwise
 from gdpkit.views import View
 
 ROUNDS = 12
-SETTLED = 1e-4  # unknowns that move less stand still
+SETTLED = 1e-3  # unknowns that move less are a tenth of that from where they would stand still
+SIDES = (fitting.MOST // 2, fitting.MOST)
+"""Blocks a side, from few to all: most rounds are done where they take little time."""
 
 
 def reached(views: Sequence[View]) -> bool:
     """Move the unknowns until they stand still; whether there are any.
 
-    The image plays no part, and some blocks of pixels tell enough of a few unknowns, so it takes little time.
+    The image plays no part, and some blocks of pixels tell enough of a few unknowns.
     """
-    fitted = [k for k, view in enumerate(views) if view.unknowns]
-    if not fitted:
-        return False
-    few = [view.thinned(fitting.BLOCK, fitting.MOST)[0] for view in views]
-    for _ in range(ROUNDS):
-        mean, _ = pointwise.told(few)
-        moved = 0.0
-        for k, (weighed, told) in enumerate(_told_by_others(few, mean)):
-            if k in fitted:
-                before = few[k].unknowns
-                few[k].move(fitting.improved(weighed, told, blocks=True))
-                moved = max(moved, *(float((few[k].unknowns[n] - u).abs().max()) for n, u in before.items()))
-        if moved < SETTLED:
-            break
-    for k in fitted:
-        views[k].move(few[k].unknowns)
-    return True
+    fitted = [view for view in views if view.unknowns]
+    for most in SIDES if fitted else ():
+        few = [view.thinned(fitting.BLOCK, most)[0] for view in views]
+        for _ in range(ROUNDS):
+            if _round(few) < SETTLED:
+                break
+        for view, thin in zip(views, few, strict=True):
+            if view in fitted:
+                view.move(thin.unknowns)
+    return bool(fitted)
+
+
+def _round(views: Sequence[View]) -> float:
+    """Fit each once to what the others say now; how far the unknown moved that moved most."""
+    moved = 0.0
+    mean, _ = pointwise.told(views)
+    for view, (weighed, told) in zip(views, _told_by_others(views, mean), strict=True):
+        if view.unknowns:
+            before = view.unknowns
+            view.move(fitting.improved(weighed, told, blocks=True))
+            moved = max(moved, *(float((view.unknowns[n] - u).abs().max()) for n, u in before.items()))
+    return moved
 
 
 def _told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:
@@ -45,7 +52,7 @@ def _told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Ten
     to it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
     difference of two measurements.
     """
-    seen = [pointwise.seen(view, mean, None, pointwise.bounds_of(view)) for view in views]
+    seen = [pointwise.seen(view, mean, None, pointwise.bounds(view)) for view in views]
     total = sum((p for _, p in seen), start=torch.zeros_like(mean))
     weighted = sum((says * p for says, p in seen), start=torch.zeros_like(mean))
     found = []

@@ -114,10 +114,13 @@ def recorded_slope(light: Tensor, response: str, log_gamma: Tensor | float) -> t
     if response == "linear":
         return light, torch.ones_like(light)
     if response == "srgb":
-        power = light.clamp_min(0.0031308).pow_(1 / 2.4)
-        slope = (1.055 / 2.4 * power).div_(light).masked_fill_(below := light <= 0.0031308, 12.92)
-        curve = power.sub_(1).mul_(1.055).add_(1)
-        return torch.where(below, 12.92 * light, curve), slope
+        above = light.clamp_min(0.0031308)
+        beyond = light - above
+        power = above.pow(1 / 2.4)
+        slope = torch.div(power, above).mul_(1.055 / 2.4)
+        # Below, where the sign is -1, the line is steeper than the curve where they meet; masks take longer.
+        slope.add_(beyond.sign(), alpha=1.055 / 2.4 * 0.0031308 ** (1 / 2.4 - 1) - 12.92)
+        return power.sub_(1).mul_(1.055).add_(1).add_(beyond, alpha=12.92), slope
     exponent = torch.as_tensor(log_gamma, dtype=light.dtype, device=light.device).neg().exp()
     value = recorded(light, response, log_gamma)
     return value, torch.where(light < TOE, TOE ** (exponent - 1), exponent * value / light)

@@ -38,17 +38,18 @@ class _Fit:
         self.view, self.x = view, x
         self.sizes = {name: u.shape for name, u in view.unknowns.items()}
         self.start = torch.cat([u.flatten(1) for u in view.unknowns.values()], dim=1)
-        squares = view.total(view.residual(x).square()) / view.count()
-        self.scale = squares.clamp_min(1).sqrt().view(-1, 1, 1, 1)
-        self.root = None if view.weight is None else view.weight.sqrt()
+        residual = view.residual(x)
+        self.scale = (view.total(residual.square()) / view.count()).clamp_min(1).sqrt().view(-1, 1, 1, 1)
+        self.root = None if blocks or view.weight is None else view.weight.sqrt()
         self.weights: Tensor | None = None
         if blocks:
             weight = torch.ones_like(view.image) if view.weight is None else view.weight
             self.weights = F.avg_pool2d(weight, BLOCK, ceil_mode=True, divisor_override=1).clamp_min(1e-6).sqrt()
+        self.first = self.weighed(residual).flatten(1)
 
     def named(self, u: Tensor) -> Unknowns:
         parts = torch.split(u, [size[1:].numel() for size in self.sizes.values()], dim=1)
-        return {name: part.reshape(size) for (name, size), part in zip(self.sizes.items(), parts, strict=True)}
+        return {name: part.reshape(len(u), *size[1:]) for (name, size), part in zip(self.sizes.items(), parts, strict=True)}
 
     def weighed(self, values: Tensor) -> Tensor:
         """Of residuals, what is squared and summed: of blocks, the mean in units of its noise, sum w r / sqrt(sum w)."""
@@ -72,7 +73,24 @@ class _Fit:
         return found
 
     def energy(self, u: Tensor) -> Tensor:
-        return self.residual(u).square().sum(1) + self.penalty(u)
+        residual = self.first if u is self.start else self.residual(u)
+        return residual.square().sum(1) + self.penalty(u)
+
+    def bend(self) -> tuple[Tensor, Tensor]:
+        """The penalty's derivatives at the start, (B, N) and (B, N, N); torch.func would take a second to import."""
+        batch, count = self.start.shape
+        none = self.start.new_zeros(batch, count, count)
+        with torch.enable_grad():
+            u = self.start.detach().repeat_interleave(count, dim=0).requires_grad_()  # for every row of the second
+            penalty = self.penalty(u)
+            if not penalty.requires_grad:
+                return none[:, 0], none
+            (slope,) = torch.autograd.grad(penalty.sum(), u, create_graph=True)
+            first = slope.detach().view_as(none)[:, 0]
+            if not slope.requires_grad:
+                return first, none
+            (rows,) = torch.autograd.grad((slope * torch.eye(count).to(u).repeat(batch, 1)).sum(), u)
+        return first, rows.view_as(none)
 
 
 def _iterated(fit: _Fit) -> Tensor:
@@ -82,7 +100,7 @@ def _iterated(fit: _Fit) -> Tensor:
     def normal(u: Tensor) -> Tensor:
         return jacobian.transpose(jacobian.forward(u)) + curvature.forward(u) / 2 + 1e-6 * u
 
-    rhs = -jacobian.transpose(fit.residual(fit.start)) - fit.slope(fit.start) / 2
+    rhs = -jacobian.transpose(fit.first) - fit.slope(fit.start) / 2
     return solvers.conjugate_gradients(normal, rhs, ITERATIONS, 1e-4)
 
 
@@ -96,10 +114,10 @@ def _solved(fit: _Fit) -> Tensor:
         slope = slopes[name] if kept is None else slopes[name].masked_fill(kept, 0)
         columns.append(_columns(fit.weighed(slope / -view.sigma), size, fit.x.shape))
     matrix = torch.cat(columns, dim=2)
-    bend = torch.func.jacrev(lambda u: fit.slope(u).sum(0))(fit.start).transpose(0, 1)  # (N, B, N) -> (B, N, N)
+    steepness, bend = fit.bend()
     normal = (matrix.mT @ matrix).double() + bend.double() / 2
     normal.diagonal(dim1=1, dim2=2).add_(1e-6)
-    rhs = (matrix.mT @ fit.residual(fit.start)[..., None])[..., 0] + fit.slope(fit.start) / 2
+    rhs = (matrix.mT @ fit.first[..., None])[..., 0] + steepness / 2
     return -torch.linalg.solve(normal, rhs.double()).to(fit.start)
 
 

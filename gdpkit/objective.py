@@ -46,7 +46,7 @@ class EnergyObjective:
         self._pointwise = views[0].certain if self._alone else all(view.invertible for view in views)
         self._combined: Measured | None = None
         self._joinable = len(views) > len(own) == 1
-        self._settled = False
+        self._agreed = False
 
     def _compared(self, distance: Distance) -> list[Misfit]:
         return [distance.misfit(view.image, view.sigma, view.weight) for view in self._views]
@@ -220,6 +220,7 @@ class EnergyObjective:
         Of several pixelwise observations, that of all of them, linearised at what they say together.
         """
         if self._pointwise and self.supports("spectral"):
+            self._agree()
             if self._combined is None:
                 self._combined = pointwise.combined(self._views)
             return self._combined
@@ -245,18 +246,21 @@ class EnergyObjective:
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
 
-        Of several pixelwise observations each is fitted to what the others say, at once until nothing moves any more.
+        Those of several pixelwise observations, each fitted to what the others say, do not depend on the image: they were
+        fitted before it was first asked what all say together.
         """
         if self._pointwise and self.supports("spectral"):
-            if not self._settled:
-                self._settled = True
-                if agreement.reached(self._views):
-                    self._combined = None
+            self._agree()
             return
         for view in (each for each in self._views if each.unknowns):
             self._combined = None
             own = getattr(view.degradation, "fit", None)
             view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
+
+    def _agree(self) -> None:
+        if not self._agreed:
+            self._agreed = True
+            agreement.reached(self._views)
 
     def bounded(self, x: Tensor) -> Tensor:
         """x, no darker than what clipped values say: at least white, which no prior knows better.

@@ -13,12 +13,14 @@ from gdpkit.views import View
 STRIP = 2**18
 """Pixels whose derivatives are held at once."""
 
-CACHED = 2**14
+CACHED = 2**16
 """Pixels that are worked on at once where that is a matter of speed alone."""
 
 STEPS = 2
 BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept
 UNSURE = 1e-6  # what a bound counts in the first mean: it decides where there is nothing else
+
+Bounds = tuple[Tensor, Tensor]
 
 
 def combined(views: Sequence[View]) -> Measured:
@@ -41,20 +43,20 @@ def combined(views: Sequence[View]) -> Measured:
 def told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
     """m and p of `combined`."""
     says = [view.inverse() for view in views]
-    bounds = [bounds_of(view) for view in views]
+    limits = [bounds(view) for view in views]
     if len(views) == 1:
-        return says[0], seen(views[0], says[0], says[0], bounds[0])[1]
+        return says[0], seen(views[0], says[0], says[0], limits[0])[1]
     low, high = says[0], says[0]
     for own in says[1:]:
         low, high = torch.minimum(low, own), torch.maximum(high, own)
-    alone = [seen(view, at, at, bound) for view, at, bound in zip(views, says, bounds, strict=True)]
-    for bound, (_, precision) in zip(bounds, alone, strict=True):
-        if bound is not None:
-            precision.mul_(torch.where(bound, UNSURE, 1.0))
+    alone = [seen(view, at, at, limit) for view, at, limit in zip(views, says, limits, strict=True)]
+    for limit, (_, precision) in zip(limits, alone, strict=True):
+        if limit is not None:
+            precision.mul_(torch.where(torch.minimum(-limit[0], limit[1]).isfinite(), UNSURE, 1.0))
     mean, precision = _mean(alone)
     for _ in range(STEPS):
         # A noisy value's own slope would favour values whose noise went up; the slope at the mean does not.
-        mean, precision = _mean([seen(view, mean, None, bound) for view, bound in zip(views, bounds, strict=True)])
+        mean, precision = _mean([seen(view, mean, None, limit) for view, limit in zip(views, limits, strict=True)])
         mean = torch.minimum(mean.maximum(low), high)
     return mean, precision
 
@@ -90,43 +92,50 @@ def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor]
     return whole
 
 
-def seen(view: View, at: Tensor, says: Tensor | None, bound: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What an observation says of the clean image, linearised at `at`, and its precision; `bound` as of `bounds_of`."""
+def seen(view: View, at: Tensor, says: Tensor | None, bounds: Bounds | None) -> tuple[Tensor, Tensor]:
+    """What an observation says of the clean image, linearised at `at`, and its precision."""
     predicted, slope = view.slope(at)
     precision = (slope / view.sigma).square_()
     if view.weight is not None:
         precision.mul_(view.weight)
-    if bound is not None:
-        kept = torch.where(view.image >= 1, predicted > 1 + BEYOND, predicted < -BEYOND)
-        precision.masked_fill_(kept.logical_and_(bound), 0)
+    if bounds is not None:
+        kept = predicted.clamp(*bounds).sub_(predicted).sign_()  # 0 where the bound is not kept
+        precision.addcmul_(precision * kept, kept, value=-1)
     if says is None:
         says = torch.sub(view.image, predicted).div_(slope.clamp_min_(1e-6)).add_(at)
     return says, precision
 
 
-def bounds_of(view: View) -> Tensor | None:
-    """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W); None for none."""
+def bounds(view: View) -> Bounds | None:
+    """Between which predictions a value counts, those of a few clipped ones being narrow; None where none is clipped.
+
+    What was clipped says no more than "at least" or "at most".
+    """
+    image = view.image
     if not view.degradation.clips:
         return None
-    clipped = view.image >= 1
-    if not view.coloured:  # else noise that was added went below black, which is no bound
-        clipped |= view.image <= 0
-    return clipped if bool(clipped.any()) else None
+    # Where noise was added black is no bound: it went below.
+    if float(image.amax()) < 1 and (view.coloured or float(image.amin()) > 0):
+        return None
+    low, high = torch.full_like(image, -torch.inf), torch.full_like(image, torch.inf)
+    high.masked_fill_(image >= 1, 1 + BEYOND)
+    if not view.coloured:
+        low.masked_fill_(image <= 0, -BEYOND)
+    return low, high
 
 
-def _mean(seen: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _mean(told: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """The mean by precision, or the plain one where that is 0, and the sum of the precisions."""
-    (says, precision), *rest = seen
+    (says, precision), *rest = told
     total, weighted = precision.clone(), says * precision
     for says, precision in rest:
         total.add_(precision)
         weighted.addcmul_(says, precision)
-    unseen = total <= 0
     mean = weighted.div_(total.clamp_min(1e-30))
-    if not bool(unseen.any()):
+    if float(total.amin()) > 0:
         return mean, total
-    plain = sum((says for says, _ in seen), start=torch.zeros_like(total)) / len(seen)
-    return torch.where(unseen, plain, mean), total
+    plain = sum((says for says, _ in told), start=torch.zeros_like(total)) / len(told)
+    return torch.where(total > 0, mean, plain), total
 
 
 def _same(values: Tensor) -> Tensor:
