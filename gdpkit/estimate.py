@@ -25,6 +25,7 @@ LEAST_BLOCKS = 80
 ROUNDS = 8
 SEEN = 0.8  # least share of the variance that clipping may leave, relative to the block that it leaves most
 BINS = 12
+STEPS = 4096  # between the levels at which clipping is worked out
 CHROMA_LOST, TEXTURED = 0.5, 6.0  # with no noise in chroma, luma's is believed above what texture alone can feign
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
@@ -172,7 +173,12 @@ def unclipped(image: Tensor, sigma: float) -> Tensor:
 def _after_clipping(means: Tensor, sigma: float) -> Tensor:
     """The share of the variance that clipping to 0..255 leaves in blocks with these means, (N, C) -> (N,)."""
     _, mean, share = _clipped(sigma, means.device)
-    return _interpolated(means, mean, share).mean(1)
+    levels = torch.linspace(0, 255, STEPS + 1, dtype=torch.float64, device=means.device)
+    table = _interpolated(levels, mean, share)
+    at = means * (STEPS / 255)  # a table of equal steps, for there are more blocks than levels
+    lower = at.int().clamp(0, STEPS - 1)
+    found = torch.lerp(table[lower], table[1:][lower], (at - lower).clamp(0, 1))
+    return found.mean(1)
 
 
 def _clipped(sigma: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
+
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
@@ -60,8 +62,8 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     that the others are wrong beside it.
     """
     kernel = np.ones((3, 3), np.uint8)
-    known = valid & (source.min(axis=2) > DARK / 4) & (source.max(axis=2) > DARK)
-    known &= cv2.dilate(np.maximum(source, target).max(axis=2), kernel) < WHITE
+    known = valid & (channels.darkest(source) > DARK / 4) & (channels.brightest(source) > DARK)
+    known &= cv2.dilate(channels.brightest(np.maximum(source, target)), kernel) < WHITE
     score = np.zeros(known.shape, np.float32)
     features = _powers(source)
     low, high = cv2.erode(target, kernel), cv2.dilate(target, kernel)
@@ -70,22 +72,23 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
         at = np.flatnonzero(both)
         if len(at) < LEAST_SAMPLES:
             continue
-        at = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
-        rule = _rule(features.reshape(-1, features.shape[2])[at], target[..., c].reshape(-1)[at])
-        told = (features @ rule).clip(0, 1)
+        if len(at) > SAMPLES:
+            at = at[np.random.default_rng(0).integers(len(at), size=SAMPLES)]
+        rule = _rule(features[:, at].T, target[..., c].reshape(-1)[at])
+        told = (rule @ features).reshape(known.shape).clip(0, 1)
         # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
         off = np.maximum(low[..., c] - told, 0) - np.maximum(told - high[..., c], 0)
         off = cv2.GaussianBlur(off, (0, 0), BLUR)
         usual = _usual(np.abs(target[..., c] - told).reshape(-1)[at], told.reshape(-1)[at])
-        here = np.abs(off) / np.interp(told, np.linspace(0, 1, LEVELS), usual)
+        here = np.abs(off) / channels.looked_up(told, usual[None])
         score = np.maximum(score, np.where(both, here, 0))
     return score.astype(np.float32)
 
 
 def _powers(image: Array) -> Array:
-    """Products of the channels up to the third degree, (H, W, 20)."""
-    one = np.ones(image.shape[:2], np.float32)
-    r, g, b = image[..., 0], image[..., 1], image[..., 2]
+    """Products of the channels up to the third degree, (20, H W)."""
+    r, g, b = (np.ascontiguousarray(image[..., c]).ravel() for c in range(3))
+    one = np.ones_like(r)
     first = [r, g, b]
     second = [r * r, g * g, b * b, r * g, r * b, g * b]
     third = [
@@ -100,7 +103,7 @@ def _powers(image: Array) -> Array:
         b * b * g,
         r * g * b,
     ]
-    return np.stack([one, *first, *second, *third], axis=2)
+    return np.stack([one, *first, *second, *third])
 
 
 def _rule(features: Array, wanted: Array) -> Array:
@@ -126,13 +129,14 @@ def _usual(residual: Array, level: Array) -> Array:
 
 def _broken(reference: Array, image: Array, alike: Array) -> Array:
     """Bounds that are broken: one is darker than the other, clipped, allows, or brighter than a black one does."""
-    white = reference.max(axis=2) >= WHITE
-    margin = np.where(reference.min(axis=2) >= WHITE, BEYOND, FAR_BEYOND)
-    black = reference.max(axis=2) <= DARK / 2
-    burnt = image.min(axis=2) >= WHITE
-    darker = np.where(white & (image.max(axis=2) < WHITE), WHITE - margin - alike.max(axis=2), 0)
-    darker = np.where(burnt & ~white, alike.min(axis=2) - BEYOND - reference.max(axis=2), darker)
-    brighter = np.where(black, alike.min(axis=2) - BEYOND, 0)
+    low, high = channels.darkest(reference), channels.brightest(reference)
+    least, most = channels.darkest(alike), channels.brightest(alike)
+    white, black = high >= WHITE, high <= DARK / 2
+    margin = np.where(low >= WHITE, BEYOND, FAR_BEYOND)
+    burnt = channels.darkest(image) >= WHITE
+    darker = np.where(white & (channels.brightest(image) < WHITE), WHITE - margin - most, 0)
+    darker = np.where(burnt & ~white, least - BEYOND - high, darker)
+    brighter = np.where(black, least - BEYOND, 0)
     broken = np.maximum(darker, brighter).clip(0)
     score: Array = (cv2.GaussianBlur(broken, (0, 0), BLUR) / LEAST_USUAL).astype(np.float32)
     return score

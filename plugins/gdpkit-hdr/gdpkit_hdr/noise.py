@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
 from gdpkit_hdr.alignment import Placed
 from gdpkit_hdr.response import Fit
 
@@ -61,7 +62,8 @@ def _points(image: Array, other: Array, alike: Array, valid: Mask) -> Array:
 
     alike: the other exposure at the brightness of the image.
     """
-    known = valid & (other.max(axis=2) < WHITE) & (other.max(axis=2) > DARK)
+    top = channels.brightest(other)
+    known = valid & (top < WHITE) & (top > DARK)
     found = []
     for c in range(3):
         value = np.ascontiguousarray(image[..., c])
