@@ -66,6 +66,11 @@ def noise_line(image: Tensor) -> tuple[float, float]:
     modeling and fitting for single-image raw-data", 2008), blocks that reach black or white left out. The image is as
     for `noise_sigma`. Where all is of one brightness the noise is taken to be the same everywhere: a gain of 0.
     """
+    return noise_and_line(image)[1:]
+
+
+def noise_and_line(image: Tensor) -> tuple[float, float, float]:
+    """What `noise_sigma` would say if colours were never smoothed, and `noise_line`: (sigma, gain, read), in 0..255."""
     means, coefficients = _blocks(image)
     texture = _texture(coefficients)
     sigma = _level(means, coefficients, texture)
@@ -84,9 +89,9 @@ def noise_line(image: Tensor) -> tuple[float, float]:
                 energies = coefficients[quiet, plane][:, _noisy(coefficients)].double().square().mean(0)
                 points.append((float(brightness[quiet, plane].mean()), _unstructured(energies)))
     if len(points) < 3 or max(p[0] for p in points) - min(p[0] for p in points) < 10:
-        return 0.0, sigma
+        return sigma, 0.0, sigma
     gain, offset = _line(torch.tensor(points, dtype=torch.float64))
-    return gain, math.sqrt(offset)
+    return sigma, gain, math.sqrt(offset)
 
 
 def _blocks(image: Tensor) -> tuple[Tensor, Tensor]:

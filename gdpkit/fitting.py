@@ -49,10 +49,12 @@ class _Fit:
 
     def named(self, u: Tensor) -> Unknowns:
         parts = torch.split(u, [size[1:].numel() for size in self.sizes.values()], dim=1)
-        return {name: part.reshape(len(u), *size[1:]) for (name, size), part in zip(self.sizes.items(), parts, strict=True)}
+        return {
+            name: part.reshape(len(u), *size[1:]) for (name, size), part in zip(self.sizes.items(), parts, strict=True)
+        }
 
     def weighed(self, values: Tensor) -> Tensor:
-        """Of residuals, what is squared and summed: of blocks, the mean in units of its noise, sum w r / sqrt(sum w)."""
+        """Of residuals what is squared and summed; of blocks it is the mean over its noise, sum w r / sqrt(sum w)."""
         if self.weights is not None:
             values = values if self.view.weight is None else values * self.view.weight
             values = F.avg_pool2d(values, BLOCK, ceil_mode=True, divisor_override=1) / self.weights
@@ -118,7 +120,8 @@ def _solved(fit: _Fit) -> Tensor:
     normal = (matrix.mT @ matrix).double() + bend.double() / 2
     normal.diagonal(dim1=1, dim2=2).add_(1e-6)
     rhs = (matrix.mT @ fit.first[..., None])[..., 0] + steepness / 2
-    return -torch.linalg.solve(normal, rhs.double()).to(fit.start)
+    step: Tensor = torch.linalg.solve(normal, rhs.double()).neg().to(fit.start)
+    return step
 
 
 def _columns(slope: Tensor, size: torch.Size, image: torch.Size) -> Tensor:

@@ -246,8 +246,8 @@ class EnergyObjective:
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
 
-        Those of several pixelwise observations, each fitted to what the others say, do not depend on the image: they were
-        fitted before it was first asked what all say together.
+        Those of several pixelwise observations, each fitted to what the others say, do not depend on the image: they
+        were fitted before it was first asked what all say together.
         """
         if self._pointwise and self.supports("spectral"):
             self._agree()

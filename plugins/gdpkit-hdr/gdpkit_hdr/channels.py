@@ -1,4 +1,4 @@
-"""What is asked of the three channels of every pixel, and curves as tables, quickly: most of a bracket's work is these."""
+"""What is asked of the three channels of every pixel, and curves as tables: most of a bracket's work is these."""
 
 from __future__ import annotations
 
@@ -48,5 +48,7 @@ def looked_up(image: Array, tables: Array) -> Array:
     if len(tables) > 1:
         lower += count * torch.arange(3, dtype=torch.int32)
     steps = np.diff(tables, axis=1, append=tables[:, -1:])
-    low, step = (torch.from_numpy(t.astype(np.float32).ravel()).index_select(0, lower.flatten()) for t in (tables, steps))
+    low, step = (
+        torch.from_numpy(t.astype(np.float32).ravel()).index_select(0, lower.flatten()) for t in (tables, steps)
+    )
     return low.addcmul_(at.flatten(), step).view(at.shape).numpy()

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdpkit import GdpkitError, ImageError, functional, images
-from gdpkit_hdr import channels
 from gdpkit.images import Exposure, Picture
 from gdpkit.images.exposure import of_exif, of_file
+from gdpkit_hdr import channels
 
 SMALLEST = 32
 EMPTY = 0.002  # of the pixels must be neither black nor white, or an exposure holds nothing
