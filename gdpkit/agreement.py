@@ -12,25 +12,23 @@ from gdpkit.views import View
 
 ROUNDS = 12
 SETTLED = 1e-3  # unknowns that move less are a tenth of that from where they would stand still
-SIDES = (fitting.MOST // 2, fitting.MOST)
-"""Blocks a side, from few to all: most rounds are done where they take little time."""
+FEW = fitting.MOST // 2  # blocks a side, for rounds that take little time
 
 
-def reached(views: Sequence[View]) -> bool:
-    """Move the unknowns until they stand still; whether there are any.
+def reached(views: Sequence[View]) -> None:
+    """Move the unknowns until they stand still: of few blocks of pixels, and once more of those that `fitting` asks.
 
-    The image plays no part, and some blocks of pixels tell enough of a few unknowns.
+    The image plays no part.
     """
     fitted = [view for view in views if view.unknowns]
-    for most in SIDES if fitted else ():
-        few = [view.thinned(fitting.BLOCK, most)[0] for view in views]
-        for _ in range(ROUNDS):
-            if _round(few) < SETTLED:
+    for most, rounds in ((FEW, ROUNDS), (fitting.MOST, 1)) if fitted else ():
+        some = [view.thinned(fitting.BLOCK, most)[0] for view in views]
+        for _ in range(rounds):
+            if _round(some) < SETTLED:
                 break
-        for view, thin in zip(views, few, strict=True):
+        for view, thin in zip(views, some, strict=True):
             if view in fitted:
                 view.move(thin.unknowns)
-    return bool(fitted)
 
 
 def _round(views: Sequence[View]) -> float:

@@ -67,7 +67,7 @@ def rolled_off(radiance: Tensor, stops: float) -> Tensor:
     """
     most = (2**stops - KNEE) / (1 - KNEE)
     u = ((radiance - KNEE) / (1 - KNEE)).clamp_min(0)
-    return torch.where(radiance < KNEE, radiance, KNEE + (1 - KNEE) * u * (1 + u / most**2) / (1 + u))
+    return radiance.clamp_max(KNEE) + (1 - KNEE) * u * (1 + u / most**2) / (1 + u)
 
 
 def unrolled(light: Tensor, stops: float) -> Tensor:
@@ -75,7 +75,7 @@ def unrolled(light: Tensor, stops: float) -> Tensor:
     most = (2**stops - KNEE) / (1 - KNEE)
     t = ((light - KNEE) / (1 - KNEE)).clamp_min(0)
     u = 2 * t / ((1 - t) + ((1 - t).square() + 4 * t / most**2).sqrt())
-    return torch.where(light < KNEE, light, KNEE + (1 - KNEE) * u)
+    return light.clamp_max(KNEE) + (1 - KNEE) * u
 
 
 def recorded(light: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:

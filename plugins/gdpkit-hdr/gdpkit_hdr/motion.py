@@ -43,78 +43,70 @@ def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask]
         reference: which one is believed.
     """
     still = np.zeros(images[0].shape[:2], bool)
+    features = _powers(images[reference]) if len(images) > 1 else np.zeros((20, 0), np.float32)
     found = []
     for k, image in enumerate(images):
         if k == reference:
             found.append(still)
             continue
         a, b, both = images[reference], image, valid[k] & valid[reference]
-        score = np.maximum(_surprise(a, b, both), _surprise(b, a, both))
+        score = np.maximum(_surprise(a, features, b, both), _surprise(b, _powers(b), a, both))
         score = np.maximum(score, _broken(a, b, alike[k]))
         found.append(_grown(np.where(both, score, 0).astype(np.float32)))
     return found
 
 
-def _surprise(source: Array, target: Array, valid: Mask) -> Array:
+def _surprise(source: Array, features: Array, target: Array, valid: Mask) -> Array:
     """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing.
 
     A pixel of which any channel is clipped, in either, tells nothing: cameras mix channels after they are clipped, so
-    that the others are wrong beside it.
+    that the others are wrong beside it. `features` are the `_powers` of the source.
     """
     kernel = np.ones((3, 3), np.uint8)
     known = valid & (channels.darkest(source) > DARK / 4) & (channels.brightest(source) > DARK)
     known &= cv2.dilate(channels.brightest(np.maximum(source, target)), kernel) < WHITE
     score = np.zeros(known.shape, np.float32)
-    features = _powers(source)
-    low, high = cv2.erode(target, kernel), cv2.dilate(target, kernel)
-    for c in range(3):
-        both = known & (target[..., c] > DARK)
+    for wanted in cv2.split(target):
+        both = known & (wanted > DARK)
         at = np.flatnonzero(both)
         if len(at) < LEAST_SAMPLES:
             continue
-        if len(at) > SAMPLES:
-            at = at[np.random.default_rng(0).integers(len(at), size=SAMPLES)]
-        rule = _rule(features[:, at].T, target[..., c].reshape(-1)[at])
+        at = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+        rule = _rule(features[:, at], wanted.ravel()[at])
         told = (rule @ features).reshape(known.shape).clip(0, 1)
         # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
-        off = np.maximum(low[..., c] - told, 0) - np.maximum(told - high[..., c], 0)
-        off = cv2.GaussianBlur(off, (0, 0), BLUR)
-        usual = _usual(np.abs(target[..., c] - told).reshape(-1)[at], told.reshape(-1)[at])
-        here = np.abs(off) / channels.looked_up(told, usual[None])
-        score = np.maximum(score, np.where(both, here, 0))
-    return score.astype(np.float32)
+        off = told.clip(cv2.erode(wanted, kernel), cv2.dilate(wanted, kernel)) - told
+        off = np.abs(cv2.GaussianBlur(off, (0, 0), BLUR))
+        there = told.ravel()[at]
+        usual = _usual(np.abs(wanted.ravel()[at] - there), there)
+        np.maximum(score, off / channels.looked_up(told, usual[None]) * both, out=score)
+    return score
 
 
 def _powers(image: Array) -> Array:
     """Products of the channels up to the third degree, (20, H W)."""
     r, g, b = (np.ascontiguousarray(image[..., c]).ravel() for c in range(3))
-    one = np.ones_like(r)
-    first = [r, g, b]
-    second = [r * r, g * g, b * b, r * g, r * b, g * b]
-    third = [
-        r * r * r,
-        g * g * g,
-        b * b * b,
-        r * r * g,
-        r * r * b,
-        g * g * r,
-        g * g * b,
-        b * b * r,
-        b * b * g,
-        r * g * b,
-    ]
-    return np.stack([one, *first, *second, *third])
+    found = np.empty((20, len(r)), np.float32)
+    squares = [(r, r), (g, g), (b, b), (r, g), (r, b), (g, b)]
+    found[0], found[1], found[2], found[3] = 1, r, g, b
+    for k, (one, other) in enumerate(squares, 4):
+        np.multiply(one, other, out=found[k])
+    rr, gg, bb, rg = found[4:8]
+    cubes = [(rr, r), (gg, g), (bb, b), (rr, g), (rr, b), (gg, r), (gg, b), (bb, r), (bb, g), (rg, b)]
+    for k, (one, other) in enumerate(cubes, 10):
+        np.multiply(one, other, out=found[k])
+    return found
 
 
 def _rule(features: Array, wanted: Array) -> Array:
-    """Coefficients by least squares, reweighted so that what breaks the rule does not bend it."""
+    """Coefficients by least squares, (20, N) and (N,), reweighted so that what breaks the rule does not bend it."""
     x, y = features.astype(np.float64), wanted.astype(np.float64)
     weight = np.ones(len(y))
-    solution: Array = np.zeros(x.shape[1])
+    solution: Array = np.zeros(len(x))
     for _ in range(ROUNDS):
-        w = weight[:, None] * x
-        solution = np.linalg.solve(w.T @ x + 1e-7 * len(y) * np.eye(x.shape[1]), w.T @ y)
-        residual = np.abs(x @ solution - y)
+        w = weight * x
+        solution = np.linalg.solve(w @ x.T + 1e-7 * len(y) * np.eye(len(x)), w @ y)
+        residual = np.abs(solution @ x - y)
         weight = 1 / (1 + (residual / (2 * np.median(residual) + 1e-3)) ** 2) ** 2
     return solution.astype(np.float32)
 
