@@ -12,7 +12,7 @@ from gdpkit.views import View
 
 ITERATIONS = 12
 HALVINGS = 4
-BLOCK, MOST = 4, 80
+BLOCK, MOST = 4, 56
 """Pixels a side of a block, and blocks a side, from which several observations are fitted to each other."""
 
 

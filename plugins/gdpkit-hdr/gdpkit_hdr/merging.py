@@ -106,7 +106,7 @@ def seen(
     moving = motion.moved(images, [response.encoded(light) for light in lights], valid, reference)
     masks = [_reach(known & ~away) for known, away in zip(valid, moving, strict=True)]
     around = [
-        fit.response.light(level) * white / gain for level, white, gain in zip(levels, whites, gains, strict=True)
+        fit.response.light(level) * (white / gain) for level, white, gain in zip(levels, whites, gains, strict=True)
     ]
     for k in range(1, len(trust)):
         relative = LOG_SLOPE * noise_of(noise[k - 1], levels[k - 1]) / np.maximum(levels[k - 1], BLACK)
@@ -149,6 +149,8 @@ def _continued(
 
     Returns where that was done.
     """
+    if all(mask.min() == 1 for mask in masks):
+        return np.zeros(lights[0].shape[:2], bool)
     bounds = np.zeros_like(lights[0])
     for clipped, mask, white, gain in zip(clips, masks, whites, gains, strict=True):
         bounds = np.maximum(bounds, np.where(clipped & (mask > 0), white / gain, 0)).astype(np.float32)
@@ -187,7 +189,7 @@ def _trust(level: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
     top = cv2.dilate(channels.brightest(level), np.ones((3, 3), np.uint8))[..., None]
     white = np.maximum(CLIPPED - 2 * sigma, 0.5)
     fading = _ramp((white - level) / (white - FADING + 2 * sigma)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
-    found: Array = np.where(clipped, 0, fading * _ramp(level / np.maximum(BLACK, 3 * sigma))).astype(np.float32)
+    found: Array = (fading * _ramp(level / np.maximum(BLACK, 3 * sigma)) * ~clipped).astype(np.float32)
     return found
 
 
@@ -234,8 +236,10 @@ def _last_resorts(
     Where all are clipped the darkest gives a bound, which counts with a deviation of GUESS: the prior may say more.
     `told` is where the surroundings have told it, (H, W).
     """
-    lost = (sum(trust, start=np.zeros_like(trust[0])) < 0.02) & ~told[..., None]
+    lost = (sum(trust[1:], start=trust[0]) < 0.02) & ~told[..., None]
     for k in range(len(trust) - 1, -1, -1):
+        if not lost.any():
+            return trust
         here = lost & (masks[k] > 0) & ~clips[k]
         trust[k][here] = 1
         lost &= ~here
