@@ -24,6 +24,7 @@ BLUR = 1.5  # pixels; what moves is larger than a pixel, noise is not
 SAMPLES = 20000
 LEAST_SAMPLES = 400
 ROUNDS = 5
+STRIP = 2**14  # pixels
 SPECK = 3e-5  # of the picture; a smaller place is no thing that moved
 GROWN = 1 / 200  # of the longer side, by which a place grows: the edge of a thing is part of it
 BEYOND, FAR_BEYOND = 0.1, 0.25  # of the encoded range, by which a bound must be broken; of some channels alone
@@ -43,49 +44,60 @@ def moved(images: Sequence[Array], alike: Sequence[Array], valid: Sequence[Mask]
         reference: which one is believed.
     """
     still = np.zeros(images[0].shape[:2], bool)
-    features = _powers(images[reference]) if len(images) > 1 else np.zeros((20, 0), np.float32)
     found = []
     for k, image in enumerate(images):
         if k == reference:
             found.append(still)
             continue
         a, b, both = images[reference], image, valid[k] & valid[reference]
-        score = np.maximum(_surprise(a, features, b, both), _surprise(b, _powers(b), a, both))
+        score = np.maximum(_surprise(a, b, both), _surprise(b, a, both))
         score = np.maximum(score, _broken(a, b, alike[k]))
         found.append(_grown(np.where(both, score, 0).astype(np.float32)))
     return found
 
 
-def _surprise(source: Array, features: Array, target: Array, valid: Mask) -> Array:
+def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     """How much more than usual the target differs from what the source tells, (H, W); 0 where it tells nothing.
 
     A pixel of which any channel is clipped, in either, tells nothing: cameras mix channels after they are clipped, so
-    that the others are wrong beside it. `features` are the `_powers` of the source.
+    that the others are wrong beside it.
     """
     kernel = np.ones((3, 3), np.uint8)
     known = valid & (channels.darkest(source) > DARK / 4) & (channels.brightest(source) > DARK)
     known &= cv2.dilate(channels.brightest(np.maximum(source, target)), kernel) < WHITE
     score = np.zeros(known.shape, np.float32)
+    places, rules = [], []
     for wanted in cv2.split(target):
-        both = known & (wanted > DARK)
-        at = np.flatnonzero(both)
-        if len(at) < LEAST_SAMPLES:
+        at = np.flatnonzero(known & (wanted > DARK))
+        few = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+        enough = len(at) >= LEAST_SAMPLES
+        places.append(few if enough else None)
+        rules.append(_rule(_powers(source.reshape(-1, 3)[few]), wanted.ravel()[few]) if enough else np.zeros(20))
+    for wanted, told, at in zip(cv2.split(target), _told(source, np.stack(rules)), places, strict=True):
+        if at is None:
             continue
-        at = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
-        rule = _rule(features[:, at], wanted.ravel()[at])
-        told = (rule @ features).reshape(known.shape).clip(0, 1)
         # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
         off = told.clip(cv2.erode(wanted, kernel), cv2.dilate(wanted, kernel)) - told
         off = np.abs(cv2.GaussianBlur(off, (0, 0), BLUR))
         there = told.ravel()[at]
         usual = _usual(np.abs(wanted.ravel()[at] - there), there)
-        np.maximum(score, off / channels.looked_up(told, usual[None]) * both, out=score)
+        np.maximum(score, off / channels.looked_up(told, usual[None]) * (known & (wanted > DARK)), out=score)
     return score
 
 
-def _powers(image: Array) -> Array:
-    """Products of the channels up to the third degree, (20, H W)."""
-    r, g, b = (np.ascontiguousarray(image[..., c]).ravel() for c in range(3))
+def _told(image: Array, rules: Array) -> Array:
+    """What rules (3, 20) make of an image (H, W, 3), (3, H, W), in strips that a processor's cache holds."""
+    pixels = image.reshape(-1, 3)
+    told = np.empty((len(rules), len(pixels)), np.float32)
+    for start in range(0, len(pixels), STRIP):
+        part = slice(start, start + STRIP)
+        told[:, part] = rules.astype(np.float32) @ _powers(pixels[part])
+    return told.clip(0, 1, out=told).reshape(len(rules), *image.shape[:2])
+
+
+def _powers(pixels: Array) -> Array:
+    """Products of the channels up to the third degree, (N, 3) -> (20, N)."""
+    r, g, b = np.ascontiguousarray(pixels.T)
     found = np.empty((20, len(r)), np.float32)
     squares = [(r, r), (g, g), (b, b), (r, g), (r, b), (g, b)]
     found[0], found[1], found[2], found[3] = 1, r, g, b
