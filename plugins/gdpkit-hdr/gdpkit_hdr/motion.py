@@ -66,16 +66,15 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     known = valid & (channels.darkest(source) > DARK / 4) & (channels.brightest(source) > DARK)
     known &= cv2.dilate(channels.brightest(np.maximum(source, target)), kernel) < WHITE
     score = np.zeros(known.shape, np.float32)
-    places, rules = [], []
+    wholes, places, rules = [], [], []
     for wanted in cv2.split(target):
         at = np.flatnonzero(known & (wanted > DARK))
-        few = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
-        enough = len(at) >= LEAST_SAMPLES
-        places.append(few if enough else None)
-        rules.append(_rule(_powers(source.reshape(-1, 3)[few]), wanted.ravel()[few]) if enough else np.zeros(20))
-    for wanted, told, at in zip(cv2.split(target), _told(source, np.stack(rules)), places, strict=True):
-        if at is None:
-            continue
+        if len(at) >= LEAST_SAMPLES:
+            few = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+            wholes.append(wanted)
+            places.append(few)
+            rules.append(_rule(_powers(source.reshape(-1, 3)[few]), wanted.ravel()[few]))
+    for wanted, at, told in zip(wholes, places, _told(source, rules), strict=True):
         # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
         off = told.clip(cv2.erode(wanted, kernel), cv2.dilate(wanted, kernel)) - told
         off = np.abs(cv2.GaussianBlur(off, (0, 0), BLUR))
@@ -85,13 +84,14 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     return score
 
 
-def _told(image: Array, rules: Array) -> Array:
-    """What rules (3, 20) make of an image (H, W, 3), (3, H, W), in strips that a processor's cache holds."""
+def _told(image: Array, rules: Sequence[Array]) -> Array:
+    """What each rule makes of an image (H, W, 3), (N, H, W), in strips that a processor's cache holds."""
     pixels = image.reshape(-1, 3)
     told = np.empty((len(rules), len(pixels)), np.float32)
+    every = np.array(rules, np.float32).reshape(-1, 20)
     for start in range(0, len(pixels), STRIP):
         part = slice(start, start + STRIP)
-        told[:, part] = rules.astype(np.float32) @ _powers(pixels[part])
+        told[:, part] = every @ _powers(pixels[part])
     return told.clip(0, 1, out=told).reshape(len(rules), *image.shape[:2])
 
 
