@@ -14,7 +14,7 @@ STRIP = 2**18
 """Pixels whose derivatives are held at once."""
 
 CACHED = 2**16
-"""Pixels that are worked on at once where that is a matter of speed alone."""
+"""Pixels that a CPU works on at once where that is a matter of speed alone."""
 
 STEPS = 2
 BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept
@@ -65,7 +65,7 @@ def _cut(views: Sequence[View]) -> Iterator[tuple[slice, Sequence[View]]]:
     """The views of strips of rows: small enough for a processor's cache, or for memory where derivatives are found."""
     height, width = views[0].image.shape[-2:]
     if all(view.slanted for view in views):
-        pixels = min(STRIP, CACHED)
+        pixels = min(STRIP, CACHED) if views[0].image.device.type == "cpu" else STRIP
         views = [view.spread() for view in views]
     else:
         pixels = STRIP if all(view.divisible for view in views) else height * width
