@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,14 +15,18 @@ Array = NDArray[Any]
 
 def brightest(image: Array) -> Array:
     """The largest of the channels, (H, W, 3) -> (H, W); of truth values, whether any is true."""
-    largest: Array = np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
-    return largest
+    r, g, b = _planes(image)
+    return np.asarray(cv2.max(cv2.max(r, g), b)).view(image.dtype)
 
 
 def darkest(image: Array) -> Array:
     """The smallest of the channels, (H, W, 3) -> (H, W); of truth values, whether all are true."""
-    smallest: Array = np.minimum(np.minimum(image[..., 0], image[..., 1]), image[..., 2])
-    return smallest
+    r, g, b = _planes(image)
+    return np.asarray(cv2.min(cv2.min(r, g), b)).view(image.dtype)
+
+
+def _planes(image: Array) -> Sequence[Array]:
+    return cv2.split(image.view(np.uint8) if image.dtype == bool else image)
 
 
 def mean(image: Array) -> Array:
