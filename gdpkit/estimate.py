@@ -25,6 +25,7 @@ LEAST_BLOCKS = 80
 ROUNDS = 8
 SEEN = 0.8  # least share of the variance that clipping may leave, relative to the block that it leaves most
 BINS = 12
+STEPS = 4096  # between the levels at which clipping is worked out
 CHROMA_LOST, TEXTURED = 0.5, 6.0  # with no noise in chroma, luma's is believed above what texture alone can feign
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
@@ -38,9 +39,10 @@ def noise_sigma(image: Tensor) -> float:
     Raises `ImageError` for sides below 16 pixels.
     """
     means, coefficients = _blocks(image)
-    sigma = _level(means, coefficients)
+    texture = _texture(coefficients)
+    sigma = _level(means, coefficients, texture)
     if coefficients.shape[1] == 3 and sigma < CHROMA_LOST:
-        luma = _level(means, coefficients[:, :1])
+        luma = _level(means, coefficients[:, :1], texture[:, :1])
         return luma if luma > TEXTURED else sigma
     return sigma
 
@@ -52,8 +54,9 @@ def noise_of_colour(image: Tensor) -> tuple[float, float]:
     grey the second is 0.
     """
     means, coefficients = _blocks(image)
-    chroma = _level(means, coefficients[:, 1:]) if coefficients.shape[1] == 3 else 0.0
-    return _level(means, coefficients[:, :1]), chroma
+    texture = _texture(coefficients)
+    chroma = _level(means, coefficients[:, 1:], texture[:, 1:]) if coefficients.shape[1] == 3 else 0.0
+    return _level(means, coefficients[:, :1], texture[:, :1]), chroma
 
 
 def noise_line(image: Tensor) -> tuple[float, float]:
@@ -63,10 +66,16 @@ def noise_line(image: Tensor) -> tuple[float, float]:
     modeling and fitting for single-image raw-data", 2008), blocks that reach black or white left out. The image is as
     for `noise_sigma`. Where all is of one brightness the noise is taken to be the same everywhere: a gain of 0.
     """
+    return noise_and_line(image)[1:]
+
+
+def noise_and_line(image: Tensor) -> tuple[float, float, float]:
+    """What `noise_sigma` would say if colours were never smoothed, and `noise_line`: (sigma, gain, read), in 0..255."""
     means, coefficients = _blocks(image)
-    sigma = _level(means, coefficients)
+    texture = _texture(coefficients)
+    sigma = _level(means, coefficients, texture)
     colour = coefficients.shape[1] == 3
-    planes = (1, 2) if colour and _level(means, coefficients[:, 1:]) >= CHROMA_LOST else (0,)
+    planes = (1, 2) if colour and _level(means, coefficients[:, 1:], texture[:, 1:]) >= CHROMA_LOST else (0,)
     axes = torch.tensor(_AXES if colour else ((1.0,),), dtype=means.dtype, device=means.device)
     brightness = means @ axes.square().T
     inside = ((means > 3 * sigma) & (means < 255 - 3 * sigma)).all(1)
@@ -75,14 +84,14 @@ def noise_line(image: Tensor) -> tuple[float, float]:
         kept = inside.nonzero()[:, 0]
         order = kept[brightness[kept, plane].argsort()]
         for group in order.tensor_split(BINS):
-            quiet = group[_texture(coefficients[group]).argsort()[: max(LEAST_BLOCKS // 2, len(group) // 10)]]
+            quiet = group[texture[group].mean(1).argsort()[: max(LEAST_BLOCKS // 2, len(group) // 10)]]
             if len(quiet) > LEAST_BLOCKS // 4:
-                energies = coefficients[quiet][:, plane][:, _noisy(coefficients)].square().mean(0)
+                energies = coefficients[quiet, plane][:, _noisy(coefficients)].double().square().mean(0)
                 points.append((float(brightness[quiet, plane].mean()), _unstructured(energies)))
     if len(points) < 3 or max(p[0] for p in points) - min(p[0] for p in points) < 10:
-        return 0.0, sigma
+        return sigma, 0.0, sigma
     gain, offset = _line(torch.tensor(points, dtype=torch.float64))
-    return gain, math.sqrt(offset)
+    return sigma, gain, math.sqrt(offset)
 
 
 def _blocks(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +108,7 @@ def _blocks(image: Tensor) -> tuple[Tensor, Tensor]:
     if channels == 3:
         found = torch.einsum("oc,nchw->nohw", found.new_tensor(_AXES), found)
     basis = dct.dct(torch.eye(SIDE**2).reshape(-1, SIDE, SIDE)).reshape(SIDE**2, -1).to(found)
-    return means, (found.reshape(len(means), channels, -1) @ basis).reshape(found.shape).double()
+    return means, (found.reshape(len(means), channels, -1) @ basis).reshape(found.shape)
 
 
 def _frequencies(like: Tensor) -> Tensor:
@@ -112,14 +121,15 @@ def _noisy(coefficients: Tensor) -> Tensor:
 
 
 def _texture(coefficients: Tensor) -> Tensor:
-    """The energy of the lower frequencies without the mean, (N,)."""
+    """The energy of the lower frequencies without the mean, (N, C)."""
     at = _frequencies(coefficients)
-    return coefficients[..., (at > 0) & (at < LOW)].square().flatten(1).mean(1)
+    low = ((at > 0) & (at < LOW)).to(coefficients).flatten()
+    return (coefficients.flatten(2).square() @ (low / low.sum())).double()
 
 
-def _level(means: Tensor, coefficients: Tensor) -> float:
+def _level(means: Tensor, coefficients: Tensor, texture: Tensor) -> float:
     """The noise of quiet blocks, found again with the clipping that the last answer implies until it stands."""
-    texture, noisy = _texture(coefficients), _noisy(coefficients)
+    texture, noisy = texture.mean(1), _noisy(coefficients)
     sigma = 20.0
     for _ in range(ROUNDS):
         share = _after_clipping(means, max(sigma, 0.5))
@@ -129,7 +139,7 @@ def _level(means: Tensor, coefficients: Tensor) -> float:
         found = int(fit.sum())
         count = min(found, max(LEAST_BLOCKS, int(min(0.05, 0.01 + 0.001 * sigma) * found)))
         chosen = torch.where(fit, texture / share.clamp_min(1e-6), torch.inf).topk(count, largest=False).indices
-        quiet = _decorrelated(coefficients[chosen][..., noisy])
+        quiet = _decorrelated(coefficients[chosen][..., noisy].double())
         energies = quiet.square().mean(0) / share[chosen].mean().clamp_min(1e-6)
         last, sigma = sigma, math.sqrt(_unstructured(energies.flatten()))
         if abs(sigma - last) < 1e-3 * last:
@@ -172,7 +182,12 @@ def unclipped(image: Tensor, sigma: float) -> Tensor:
 def _after_clipping(means: Tensor, sigma: float) -> Tensor:
     """The share of the variance that clipping to 0..255 leaves in blocks with these means, (N, C) -> (N,)."""
     _, mean, share = _clipped(sigma, means.device)
-    return _interpolated(means, mean, share).mean(1)
+    levels = torch.linspace(0, 255, STEPS + 1, dtype=torch.float64, device=means.device)
+    table = _interpolated(levels, mean, share)
+    at = means * (STEPS / 255)  # a table of equal steps, for there are more blocks than levels
+    lower = at.int().clamp(0, STEPS - 1)
+    found = torch.lerp(table[lower], table[1:][lower], (at - lower).clamp(0, 1))
+    return found.mean(1)
 
 
 def _clipped(sigma: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -40,11 +40,10 @@ def to_radiance(x: Tensor, tone: str, stops: float) -> Tensor:
         return decoded(x)
     if tone == "shoulder":
         return unrolled(decoded(x), stops)
-    rate = stops * math.log(2)
-    top = 2**stops - 1
-    inside = torch.expm1(rate * x.clamp(0, 1)) / top
-    below, above = rate / top * x, 1 + rate * (1 + 1 / top) * (x - 1)
-    return torch.where(x < 0, below, torch.where(x > 1, above, inside))
+    rate, top = stops * math.log(2), 2**stops - 1
+    inside = x.clamp(0, 1)
+    light = torch.expm1(rate * inside) / top
+    return torch.addcmul(light, light + 1 / top, x - inside, value=rate)
 
 
 def from_radiance(radiance: Tensor, tone: str, stops: float) -> Tensor:
@@ -56,9 +55,8 @@ def from_radiance(radiance: Tensor, tone: str, stops: float) -> Tensor:
     if tone == "shoulder":
         return encoded(rolled_off(radiance, stops))
     rate, top = stops * math.log(2), 2**stops - 1
-    inside = torch.log1p(top * radiance.clamp(0, 1)) / rate
-    below, above = top / rate * radiance, 1 + (radiance - 1) / (rate * (1 + 1 / top))
-    return torch.where(radiance < 0, below, torch.where(radiance > 1, above, inside))
+    inside = radiance.clamp(0, 1)
+    return torch.log1p(top * inside) / rate + (radiance - inside) / (rate * (inside + 1 / top))
 
 
 def rolled_off(radiance: Tensor, stops: float) -> Tensor:
@@ -69,7 +67,7 @@ def rolled_off(radiance: Tensor, stops: float) -> Tensor:
     """
     most = (2**stops - KNEE) / (1 - KNEE)
     u = ((radiance - KNEE) / (1 - KNEE)).clamp_min(0)
-    return torch.where(radiance < KNEE, radiance, KNEE + (1 - KNEE) * u * (1 + u / most**2) / (1 + u))
+    return radiance.clamp_max(KNEE) + (1 - KNEE) * u * (1 + u / most**2) / (1 + u)
 
 
 def unrolled(light: Tensor, stops: float) -> Tensor:
@@ -77,7 +75,7 @@ def unrolled(light: Tensor, stops: float) -> Tensor:
     most = (2**stops - KNEE) / (1 - KNEE)
     t = ((light - KNEE) / (1 - KNEE)).clamp_min(0)
     u = 2 * t / ((1 - t) + ((1 - t).square() + 4 * t / most**2).sqrt())
-    return torch.where(light < KNEE, light, KNEE + (1 - KNEE) * u)
+    return light.clamp_max(KNEE) + (1 - KNEE) * u
 
 
 def recorded(light: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:
@@ -89,6 +87,43 @@ def recorded(light: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:
     exponent = torch.as_tensor(log_gamma, dtype=light.dtype, device=light.device).neg().exp()
     line = TOE ** (exponent - 1) * light
     return torch.where(light < TOE, line, light.clamp_min(TOE) ** exponent)
+
+
+def radiance_slope(x: Tensor, tone: str, stops: float) -> tuple[Tensor, Tensor]:
+    """`to_radiance` and its derivative, each value's; no graph is made of them."""
+    if tone == "linear":
+        return x, torch.ones_like(x)
+    if tone == "log":
+        rate, top = stops * math.log(2), 2**stops - 1
+        inside = x.clamp(0, 1)
+        light = (rate * inside).expm1_().div_(top)
+        slope = (light + 1 / top).mul_(rate)
+        return light.addcmul_(slope, x - inside), slope
+    root = ((x.clamp_min(0.04045) + 0.055) / 1.055).pow_(1.4)
+    light = decoded(x)
+    slope = torch.where(x <= 0.04045, 1 / 12.92, root.mul_(2.4 / 1.055))
+    if tone == "srgb":
+        return light, slope
+    radiance = unrolled(light, stops)
+    most, t, u = (2**stops - KNEE) / (1 - KNEE), (light - KNEE) / (1 - KNEE), (radiance - KNEE) / (1 - KNEE)
+    return radiance, torch.where(t < 0, slope, slope * (1 + u) / (2 * u / most**2 + 1 - t))
+
+
+def recorded_slope(light: Tensor, response: str, log_gamma: Tensor | float) -> tuple[Tensor, Tensor]:
+    """`recorded` and its derivative in the light, each value's; no graph is made of them."""
+    if response == "linear":
+        return light, torch.ones_like(light)
+    if response == "srgb":
+        above = light.clamp_min(0.0031308)
+        beyond = light - above
+        power = above.pow(1 / 2.4)
+        slope = torch.div(power, above).mul_(1.055 / 2.4)
+        # Below, where the sign is -1, the line is steeper than the curve where they meet; masks take longer.
+        slope.add_(beyond.sign(), alpha=1.055 / 2.4 * 0.0031308 ** (1 / 2.4 - 1) - 12.92)
+        return power.sub_(1).mul_(1.055).add_(1).add_(beyond, alpha=12.92), slope
+    exponent = torch.as_tensor(log_gamma, dtype=light.dtype, device=light.device).neg().exp()
+    value = recorded(light, response, log_gamma)
+    return value, torch.where(light < TOE, TOE ** (exponent - 1), exponent * value / light)
 
 
 def light_of(observed: Tensor, response: str, log_gamma: Tensor | float) -> Tensor:
@@ -128,6 +163,8 @@ def well_exposed(observed: Tensor, low: float = 0.02, high: float = 0.98) -> Ten
 
 def spread(cells: Tensor, height: int, width: int) -> Tensor:
     """A map given by few cells, (B, C, h, w), brought smoothly to (B, C, height, width)."""
+    if cells.shape[-2:] == (height, width):
+        return cells
     return F.interpolate(cells, (height, width), mode="bilinear", align_corners=True)
 
 

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import solvers
+from gdpkit import exposure, solvers
 from gdpkit.components import Unknowns
 from gdpkit.views import View
 
 ITERATIONS = 12
 HALVINGS = 4
-BLOCK, MOST = 4, 80
-"""Pixels a side of a block, and blocks a side, from which `blocks` fits."""
+BLOCK, MOST = 4, 56
+"""Pixels a side of a block, and blocks a side, from which several observations are fitted to each other."""
 
 
 def improved(view: View, x: Tensor, blocks: bool = False) -> Unknowns:
@@ -21,52 +21,121 @@ def improved(view: View, x: Tensor, blocks: bool = False) -> Unknowns:
 
     Dividing by m keeps the image's own error, early in a run, from outweighing the penalty. The step needs no rate and
     does not depend on the image's size. It is halved until the sum falls, and not taken where it does not. With
-    `blocks`, of a pixelwise degradation, the residual is that of means of small blocks, some of them: an x that is
-    noisy itself would otherwise make every slope look smaller.
+    `blocks`, of a pixelwise degradation, the residual is that of means of the blocks of BLOCK pixels a side that the
+    view consists of: an x that is noisy itself would otherwise make every slope look smaller. Where that degradation
+    tells its slopes in the unknowns, the normal equations are solved at once; elsewhere by conjugate gradients.
     """
-    if blocks:
-        view, thin = view.thinned(BLOCK, MOST)
-        x = thin(x)
-    names = list(view.unknowns)
-    sizes = [view.unknowns[n].shape for n in names]
-    batch = len(x)
-    start = torch.cat([view.unknowns[n].reshape(batch, -1) for n in names], dim=1)
-    scale = (view.total(view.residual(x).square()) / view.count()).clamp_min(1).sqrt()[:, None]
-    root = None if view.weight is None else view.weight.sqrt()
+    fit = _Fit(view, x, blocks)
+    own = blocks and hasattr(view.degradation, "slope_of_unknowns")
+    step = _solved(fit) if own else _iterated(fit)
+    return fit.named(solvers.backtracked(fit.energy, fit.start, step, halvings=HALVINGS))
 
-    def named(u: Tensor) -> Unknowns:
-        parts = torch.split(u, [s.numel() // batch for s in sizes], dim=1)
-        return {n: p.reshape(s) for n, p, s in zip(names, parts, sizes, strict=True)}
 
-    def residual(u: Tensor) -> Tensor:
-        r = view.residual(x, named(u))
+class _Fit:
+    """The sum whose minimum is wanted, of unknowns in a row, (B, N)."""
+
+    def __init__(self, view: View, x: Tensor, blocks: bool) -> None:
+        self.view, self.x = view, x
+        self.sizes = {name: u.shape for name, u in view.unknowns.items()}
+        self.start = torch.cat([u.flatten(1) for u in view.unknowns.values()], dim=1)
+        residual = view.residual(x)
+        self.scale = (view.total(residual.square()) / view.count()).clamp_min(1).sqrt().view(-1, 1, 1, 1)
+        self.root = None if blocks or view.weight is None else view.weight.sqrt()
+        self.weights: Tensor | None = None
         if blocks:
-            r = _of_blocks(r, view.weight)
-        elif root is not None:
-            r = r * root
-        return r.flatten(1) / scale
+            weight = torch.ones_like(view.image) if view.weight is None else view.weight
+            self.weights = F.avg_pool2d(weight, BLOCK, ceil_mode=True, divisor_override=1).clamp_min(1e-6).sqrt()
+        self.first = self.weighed(residual).flatten(1)
 
-    def penalty(u: Tensor) -> Tensor:
-        value = view.degradation.penalty(**named(u))
-        return value if isinstance(value, Tensor) else u.new_zeros(batch)
+    def named(self, u: Tensor) -> Unknowns:
+        parts = torch.split(u, [size[1:].numel() for size in self.sizes.values()], dim=1)
+        return {
+            name: part.reshape(len(u), *size[1:]) for (name, size), part in zip(self.sizes.items(), parts, strict=True)
+        }
 
-    slope = torch.func.grad(lambda u: penalty(u).sum())
-    jacobian, curvature = solvers.linearise(residual, start), solvers.linearise(slope, start)
+    def weighed(self, values: Tensor) -> Tensor:
+        """Of residuals what is squared and summed; of blocks it is the mean over its noise, sum w r / sqrt(sum w)."""
+        if self.weights is not None:
+            values = values if self.view.weight is None else values * self.view.weight
+            values = F.avg_pool2d(values, BLOCK, ceil_mode=True, divisor_override=1) / self.weights
+        elif self.root is not None:
+            values = values * self.root
+        return values / self.scale
+
+    def residual(self, u: Tensor) -> Tensor:
+        return self.weighed(self.view.residual(self.x, self.named(u))).flatten(1)
+
+    def penalty(self, u: Tensor) -> Tensor:
+        value = self.view.degradation.penalty(**self.named(u))
+        return value if isinstance(value, Tensor) else u.new_zeros(len(u))
+
+    def slope(self, u: Tensor) -> Tensor:
+        """Of the penalty."""
+        found: Tensor = torch.func.grad(lambda v: self.penalty(v).sum())(u)
+        return found
+
+    def energy(self, u: Tensor) -> Tensor:
+        residual = self.first if u is self.start else self.residual(u)
+        return residual.square().sum(1) + self.penalty(u)
+
+    def bend(self) -> tuple[Tensor, Tensor]:
+        """The penalty's derivatives at the start, (B, N) and (B, N, N); torch.func would take a second to import."""
+        batch, count = self.start.shape
+        none = self.start.new_zeros(batch, count, count)
+        with torch.enable_grad():
+            u = self.start.detach().repeat_interleave(count, dim=0).requires_grad_()  # for every row of the second
+            penalty = self.penalty(u)
+            if not penalty.requires_grad:
+                return none[:, 0], none
+            (slope,) = torch.autograd.grad(penalty.sum(), u, create_graph=True)
+            first = slope.detach().view_as(none)[:, 0]
+            if not slope.requires_grad:
+                return first, none
+            (rows,) = torch.autograd.grad((slope * torch.eye(count).to(u).repeat(batch, 1)).sum(), u)
+        return first, rows.view_as(none)
+
+
+def _iterated(fit: _Fit) -> Tensor:
+    """The Gauss-Newton step from products with the derivative."""
+    jacobian, curvature = solvers.linearise(fit.residual, fit.start), solvers.linearise(fit.slope, fit.start)
 
     def normal(u: Tensor) -> Tensor:
         return jacobian.transpose(jacobian.forward(u)) + curvature.forward(u) / 2 + 1e-6 * u
 
-    rhs = -jacobian.transpose(residual(start)) - slope(start) / 2
-    step = solvers.conjugate_gradients(normal, rhs, ITERATIONS, 1e-4)
-    return named(
-        solvers.backtracked(lambda u: residual(u).square().sum(1) + penalty(u), start, step, halvings=HALVINGS)
-    )
+    rhs = -jacobian.transpose(fit.first) - fit.slope(fit.start) / 2
+    return solvers.conjugate_gradients(normal, rhs, ITERATIONS, 1e-4)
 
 
-def _of_blocks(residual: Tensor, weight: Tensor | None) -> Tensor:
-    """The weighted means of blocks, in units of their noise: sum w r / sqrt(sum w)."""
-    if weight is None:
-        weight = torch.ones_like(residual)
-    total = F.avg_pool2d(weight * residual, BLOCK, ceil_mode=True, divisor_override=1)
-    weights = F.avg_pool2d(weight, BLOCK, ceil_mode=True, divisor_override=1)
-    return total / weights.clamp_min(1e-6).sqrt()
+def _solved(fit: _Fit) -> Tensor:
+    """The Gauss-Newton step from the derivative as a matrix, (B, M, N), M values of blocks and N unknowns."""
+    view = fit.view
+    value, slopes = view.degradation.slope_of_unknowns(fit.x, **view.unknowns)  # type: ignore[attr-defined]
+    kept = view.explained(value)
+    columns = []
+    for name, size in fit.sizes.items():
+        slope = slopes[name] if kept is None else slopes[name].masked_fill(kept, 0)
+        columns.append(_columns(fit.weighed(slope / -view.sigma), size, fit.x.shape))
+    matrix = torch.cat(columns, dim=2)
+    steepness, bend = fit.bend()
+    normal = (matrix.mT @ matrix).double() + bend.double() / 2
+    normal.diagonal(dim1=1, dim2=2).add_(1e-6)
+    rhs = (matrix.mT @ fit.first[..., None])[..., 0] + steepness / 2
+    step: Tensor = torch.linalg.solve(normal, rhs.double()).neg().to(fit.start)
+    return step
+
+
+def _columns(slope: Tensor, size: torch.Size, image: torch.Size) -> Tensor:
+    """The derivatives of blocks, (B, C, r, s), in the cells of an unknown (B, c, h, w), (B, C r s, c h w).
+
+    `slope`: in its value at the place; c is 1 or C.
+    """
+    channels = slope.new_ones(1, slope.shape[1]) if size[1] == 1 else torch.eye(size[1]).to(slope)
+    across, down = (_shares(cells, pixels).to(slope) for cells, pixels in zip(size[2:], image[2:], strict=True))
+    found = torch.einsum("bCrs,cC,hr,ws->bCrschw", slope, channels, across, down)
+    return found.reshape(len(slope), slope[0].numel(), size[1:].numel())
+
+
+def _shares(cells: int, pixels: int) -> Tensor:
+    """How much each cell of a side counts in the blocks of pixels along it, (cells, blocks)."""
+    spread = exposure.spread(torch.eye(cells).view(cells, 1, cells, 1), pixels, 1)
+    return F.avg_pool2d(spread, (BLOCK, 1), ceil_mode=True)[:, 0, :, 0]

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gdpkit import fitting, newton, pointwise, solvers, spectra
+from gdpkit import agreement, fitting, newton, pointwise, solvers, spectra
 from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
@@ -17,7 +17,6 @@ from gdpkit.views import View
 
 NEWTON_STEPS = 3
 HALVINGS = 4
-SETTLED = 1e-4  # unknowns that move less stand still
 
 
 class EnergyObjective:
@@ -47,7 +46,7 @@ class EnergyObjective:
         self._pointwise = views[0].certain if self._alone else all(view.invertible for view in views)
         self._combined: Measured | None = None
         self._joinable = len(views) > len(own) == 1
-        self._settled = False
+        self._agreed = False
 
     def _compared(self, distance: Distance) -> list[Misfit]:
         return [distance.misfit(view.image, view.sigma, view.weight) for view in self._views]
@@ -221,6 +220,7 @@ class EnergyObjective:
         Of several pixelwise observations, that of all of them, linearised at what they say together.
         """
         if self._pointwise and self.supports("spectral"):
+            self._agree()
             if self._combined is None:
                 self._combined = pointwise.combined(self._views)
             return self._combined
@@ -246,34 +246,26 @@ class EnergyObjective:
     def fit(self, x: Tensor) -> None:
         """Move every unknown once; a degradation with a method `fit(image, observed, unknowns)` moves its own.
 
-        Of several pixelwise observations each is fitted to what the others say, until nothing moves any more. What was
-        rounded when it was recorded moves as well, within what was recorded.
+        Those of several pixelwise observations, each fitted to what the others say, do not depend on the image: they
+        were fitted before it was first asked what all say together. What was rounded when it was recorded moves as
+        well, within what was recorded.
         """
         if rounded := [view for view in self._views if view.recorder is not None]:
             for view in rounded:
                 view.recall(x.detach())
             self._see(self._own, self._views)
         if self._pointwise and self.supports("spectral"):
-            self._fit_together()
+            self._agree()
             return
         for view in (each for each in self._views if each.unknowns):
             self._combined = None
             own = getattr(view.degradation, "fit", None)
             view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
 
-    def _fit_together(self) -> None:
-        if self._settled:
-            return
-        measured = self.spectral()
-        mean = measured.observed / measured.system.values.clamp_min(1e-15)
-        largest = 0.0
-        for view, (weighed, told) in zip(self._views, pointwise.told_by_others(self._views, mean), strict=True):
-            if view.unknowns:
-                before = view.unknowns
-                view.move(fitting.improved(weighed, told, blocks=True))
-                largest = max(largest, *(float((view.unknowns[n] - u).abs().max()) for n, u in before.items()))
-        self._combined = None
-        self._settled = largest < SETTLED
+    def _agree(self) -> None:
+        if not self._agreed:
+            self._agreed = True
+            agreement.reached(self._views)
 
     def bounded(self, x: Tensor) -> Tensor:
         """x, no darker than what clipped values say: at least white, which no prior knows better.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,14 @@ from gdpkit.views import View
 STRIP = 2**18
 """Pixels whose derivatives are held at once."""
 
+CACHED = 2**16
+"""Pixels that a CPU works on at once where that is a matter of speed alone."""
+
 STEPS = 2
 BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept
 UNSURE = 1e-6  # what a bound counts in the first mean: it decides where there is nothing else
+
+Bounds = tuple[Tensor, Tensor]
 
 
 def combined(views: Sequence[View]) -> Measured:
@@ -27,26 +32,47 @@ def combined(views: Sequence[View]) -> Measured:
     clipped it counts as the bound itself.
     """
     image = views[0].image
-    told = in_strips(views, lambda few, _: torch.cat(_told(few), dim=1), torch.cat([image, image], dim=1))
-    mean, precision = _told(views) if told is None else told.chunk(2, dim=1)
-    root = precision.sqrt()
+    mean, root = torch.empty_like(image), torch.empty_like(image)
+    for rows, few in _cut(views):
+        mean[..., rows, :], precision = told(few)
+        root[..., rows, :] = precision.sqrt_()
     system = SingularSystem(values=root, analyse=_same, synthesise=_same, observe=_same, render=_same, pixelwise=True)
-    return Measured(system, root * mean, 1.0)
+    return Measured(system, mean.mul_(root), 1.0)
 
 
-def _told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
-    """m and p."""
+def told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
+    """m and p of `combined`."""
     says = [view.inverse() for view in views]
-    low, high = torch.stack(says).amin(0), torch.stack(says).amax(0)
-    alone = [_seen(view, at, at) for view, at in zip(views, says, strict=True)]
-    mean, precision = _mean(
-        [(at, torch.where(_bound(view), UNSURE * p, p)) for view, (at, p) in zip(views, alone, strict=True)]
-    )
+    limits = [bounds(view) for view in views]
+    if len(views) == 1:
+        return says[0], seen(views[0], says[0], says[0], limits[0])[1]
+    low, high = says[0], says[0]
+    for own in says[1:]:
+        low, high = torch.minimum(low, own), torch.maximum(high, own)
+    alone = [seen(view, at, at, limit) for view, at, limit in zip(views, says, limits, strict=True)]
+    for limit, (_, precision) in zip(limits, alone, strict=True):
+        if limit is not None:
+            precision.mul_(torch.where(torch.minimum(-limit[0], limit[1]).isfinite(), UNSURE, 1.0))
+    mean, precision = _mean(alone)
     for _ in range(STEPS):
         # A noisy value's own slope would favour values whose noise went up; the slope at the mean does not.
-        mean, precision = _mean([_seen(view, mean, None) for view in views])
-        mean = torch.minimum(torch.maximum(mean, low), high)
+        mean, precision = _mean([seen(view, mean, None, limit) for view, limit in zip(views, limits, strict=True)])
+        mean = torch.minimum(mean.maximum(low), high)
     return mean, precision
+
+
+def _cut(views: Sequence[View]) -> Iterator[tuple[slice, Sequence[View]]]:
+    """The views of strips of rows: small enough for a processor's cache, or for memory where derivatives are found."""
+    height, width = views[0].image.shape[-2:]
+    if all(view.slanted for view in views):
+        pixels = min(STRIP, CACHED) if views[0].image.device.type == "cpu" else STRIP
+        views = [view.spread() for view in views]
+    else:
+        pixels = STRIP if all(view.divisible for view in views) else height * width
+    lines = max(1, pixels // width)
+    for top in range(0, height, lines):
+        rows = slice(top, min(top + lines, height))
+        yield rows, views if lines >= height else [view.rows(rows) for view in views]
 
 
 def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor], x: Tensor) -> Tensor | None:
@@ -66,61 +92,50 @@ def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor]
     return whole
 
 
-def told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:
-    """For each of several observations what the others say of the clean image, and a view that weighs by it.
-
-    Where the others see nothing the weight is 0: there the image follows the observation itself, and an unknown fitted
-    to it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
-    difference of two measurements.
-    """
-    seen = [_seen(view, mean, None) for view in views]
-    total = sum((p for _, p in seen), start=torch.zeros_like(mean))
-    weighted = sum((says * p for says, p in seen), start=torch.zeros_like(mean))
-    found = []
-    for view, (says, own) in zip(views, seen, strict=True):
-        others = (total - own).clamp_min(0)
-        told = torch.where(others > 1e-6 * total, (weighted - own * says) / others.clamp_min(1e-30), mean)
-        share = torch.where(others > 1e-6 * total, others / total.clamp_min(1e-30), 0)
-        found.append((view.weighed(share), told))
-    return found
-
-
-def _seen(view: View, at: Tensor, says: Tensor | None) -> tuple[Tensor, Tensor]:
+def seen(view: View, at: Tensor, says: Tensor | None, bounds: Bounds | None) -> tuple[Tensor, Tensor]:
     """What an observation says of the clean image, linearised at `at`, and its precision."""
-    predicted, slope = slopes(view, at)
-    precision = (slope / view.sigma).square()
+    predicted, slope = view.slope(at)
+    precision = (slope / view.sigma).square_()
     if view.weight is not None:
-        precision = precision * view.weight
-    if view.degradation.clips:
-        kept = torch.where(view.image >= 1, predicted > 1 + BEYOND, predicted < -BEYOND)
-        precision = torch.where(_bound(view) & kept, 0, precision)
+        precision.mul_(view.weight)
+    if bounds is not None:
+        kept = predicted.clamp(*bounds).sub_(predicted).sign_()  # 0 where the bound is not kept
+        precision.addcmul_(precision * kept, kept, value=-1)
     if says is None:
-        says = at + (view.image - predicted) / slope.clamp_min(1e-6)
+        says = torch.sub(view.image, predicted).div_(slope.clamp_min_(1e-6)).add_(at)
     return says, precision
 
 
-def _bound(view: View) -> Tensor:
-    """Which observed values were clipped, and so say no more than "at least" or "at most", (B, C, H, W)."""
-    clipped = view.image >= 1
-    if not view.coloured:  # else noise that was added went below black, which is no bound
-        clipped |= view.image <= 0
-    return clipped if view.degradation.clips else torch.zeros_like(clipped)
+def bounds(view: View) -> Bounds | None:
+    """Between which predictions a value counts, those of a few clipped ones being narrow; None where none is clipped.
+
+    What was clipped says no more than "at least" or "at most".
+    """
+    image = view.image
+    if not view.degradation.clips:
+        return None
+    # Where noise was added black is no bound: it went below.
+    if float(image.amax()) < 1 and (view.coloured or float(image.amin()) > 0):
+        return None
+    low, high = torch.full_like(image, -torch.inf), torch.full_like(image, torch.inf)
+    high.masked_fill_(image >= 1, 1 + BEYOND)
+    if not view.coloured:
+        low.masked_fill_(image <= 0, -BEYOND)
+    return low, high
 
 
-def slopes(view: View, at: Tensor) -> tuple[Tensor, Tensor]:
-    """D(x) and its derivative for each value, both (B, C, H, W)."""
-    with torch.enable_grad():
-        leaf = at.detach().requires_grad_()
-        predicted = view.degradation(leaf, **view.unknowns)
-        (slope,) = torch.autograd.grad(predicted.sum(), leaf)
-    return predicted.detach(), slope
-
-
-def _mean(seen: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    total = sum((precision for _, precision in seen), start=torch.zeros_like(seen[0][1]))
-    weighted = sum((says * precision for says, precision in seen), start=torch.zeros_like(total))
-    plain = sum((says for says, _ in seen), start=torch.zeros_like(total)) / len(seen)
-    return torch.where(total > 0, weighted / total.clamp_min(1e-30), plain), total
+def _mean(told: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The mean by precision, or the plain one where that is 0, and the sum of the precisions."""
+    (says, precision), *rest = told
+    total, weighted = precision.clone(), says * precision
+    for says, precision in rest:
+        total.add_(precision)
+        weighted.addcmul_(says, precision)
+    mean = weighted.div_(total.clamp_min(1e-30))
+    if float(total.amin()) > 0:
+        return mean, total
+    plain = sum((says for says, _ in told), start=torch.zeros_like(total)) / len(told)
+    return torch.where(total > 0, mean, plain), total
 
 
 def _same(values: Tensor) -> Tensor:

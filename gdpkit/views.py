@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import recording, solvers
+from gdpkit import exposure, recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
@@ -53,6 +53,12 @@ class View:
             return mean
         mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
         return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+
+    def explained(self, mean: Tensor) -> Tensor | None:
+        """Where a mean lies beyond the white or black that was observed, which `predict` makes that value."""
+        if not self.degradation.clips:
+            return None
+        return ((self.image >= 1) & (mean > 1)) | ((self.image <= 0) & (mean < 0))
 
     @property
     def invertible(self) -> bool:
@@ -104,13 +110,37 @@ class View:
         return few, thin
 
     @property
+    def slanted(self) -> bool:
+        """Whether D tells its slope at every value itself; its maps are then those that `exposure.spread` spreads."""
+        return self.degradation.pixelwise and hasattr(self.degradation, "slope")
+
+    def slope(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W)."""
+        own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "slope", None)
+        if own is not None:
+            return own(at, **self.unknowns)
+        with torch.enable_grad():
+            leaf = at.detach().requires_grad_()
+            predicted = self.degradation(leaf, **self.unknowns)
+            (slope,) = torch.autograd.grad(predicted.sum(), leaf)
+        return predicted.detach(), slope
+
+    def spread(self) -> View:
+        """The view whose maps have a cell for each pixel, so that rows of it are an observation of their own."""
+        other = copy(self)
+        size = self.image.shape[-2:]
+        other.unknowns = {n: u if _number(u) else exposure.spread(u, *size) for n, u in self.unknowns.items()}
+        return other
+
+    @property
     def divisible(self) -> bool:
         """Whether rows of it are an observation of their own: of a pixelwise D none of whose unknowns is a map."""
-        return self.degradation.pixelwise and all(u.shape[-2:].numel() == 1 for u in self.unknowns.values())
+        return self.degradation.pixelwise and all(_number(u) for u in self.unknowns.values())
 
     def rows(self, rows: slice) -> View:
-        """The view of some rows of pixels, with the present unknowns; only where it is divisible."""
+        """The view of some rows of pixels, with the present unknowns; only where it is divisible, or was `spread`."""
         few = copy(self)
+        few.unknowns = {n: u if _number(u) else u[..., rows, :] for n, u in self.unknowns.items()}
         few.image = self.image[..., rows, :]
         few.weight = None if self.weight is None else self.weight[..., rows, :]
         few.clean_shape = (*self.clean_shape[:2], *few.image.shape[-2:])
@@ -242,6 +272,11 @@ class View:
         self.unknowns = {name: value.detach() for name, value in self.degradation.constrain(**unknowns).items()}
         self._linear = self._observed = self._near = None
         self._decomposed = False
+
+
+def _number(unknown: Tensor) -> bool:
+    """Whether it is the same at every place, and no map."""
+    return unknown.shape[-2:].numel() == 1
 
 
 def _blocks(side: int, block: int, most: int) -> Tensor:

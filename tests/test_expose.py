@@ -14,6 +14,7 @@ from gdpkit.degradations.expose import Expose
 from gdpkit.objective import EnergyObjective
 from gdpkit.testing import check_degradation, picture
 from gdpkit.testing.common import check_derivative
+from gdpkit.testing.slopes import check_slopes
 
 SIGMA = 2.0
 TONES = [
@@ -50,6 +51,17 @@ def test_a_tone_curve_is_inverted_within_and_beyond_the_range_and_keeps_black_an
     white = 2**stops if tone == "shoulder" else 1.0
     assert torch.allclose(ends, torch.tensor([0.0, white]), rtol=1e-4, atol=1e-6)
     check_derivative(lambda t: exposure.to_radiance(t, tone, stops), x, tone)
+
+
+@pytest.mark.parametrize("response", ["srgb", "linear", "gamma", "fitted"])
+@pytest.mark.parametrize(("tone", "stops"), TONES)
+def test_its_slopes_are_its_derivatives(tone: str, stops: float, response: str) -> None:
+    clean = picture(2, 3, 16, 16)
+    one = Expose(start=0.7, map="smooth", response=response, tone=tone, stops=stops)
+    check_slopes(one, clean, {n: u + 0.01 for n, u in one.unknowns(clean, (3, 16, 16)).items()})
+    each = Expose(start=1.4, per_channel=True, response=response, tone=tone, stops=stops)
+    check_slopes(each, clean, each.unknowns(clean, (3, 16, 16)))
+    check_slopes(Expose(gain=0.6, response=response, tone=tone, stops=stops), clean, {})
 
 
 @pytest.mark.parametrize("response", ["srgb", "linear", "gamma"])

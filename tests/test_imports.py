@@ -60,7 +60,7 @@ LEVELS = {
         5,
     ),
     **dict.fromkeys(("degradations", "losses", "metrics", "samplers", "priors"), 5),
-    **dict.fromkeys(("views", "fitting", "pointwise", "newton", "objective", "builtin"), 6),
+    **dict.fromkeys(("views", "fitting", "pointwise", "agreement", "newton", "objective", "builtin"), 6),
     **dict.fromkeys(
         (
             "choices",

@@ -36,7 +36,8 @@ class Degradation(Component):
     among the unknowns; solving it is then quick.
 
     If it also grows with it and the degradation has `inverse(observed, **unknowns)`, the clean image that explains
-    every value by itself, several observations are combined in closed form.
+    every value by itself, several observations are combined in closed form: quicker where it has
+    `slope(image, **unknowns)`, D(x) and dD/dx, and `slope_of_unknowns`, D(x) and a dictionary of derivatives.
     """
 
     @property

@@ -72,10 +72,37 @@ class Expose(Degradation):
         from gdpkit import exposure
 
         seen = exposure.to_radiance(image, self.tone, self.stops)
-        seen = seen * (log_gain.exp() if log_gain is not None else self.gain or 1.0)
+        seen = seen * self._gain({} if log_gain is None else {"log_gain": log_gain})
         if light is not None:
             seen = seen + exposure.spread(light, *image.shape[-2:])
         return exposure.recorded(seen, self.response, math.log(self.gamma) if log_gamma is None else log_gamma)
+
+    def slope(self, image: Tensor, **unknowns: Tensor) -> tuple[Tensor, Tensor]:
+        """D(x) and dD/dx of each value."""
+        from gdpkit import exposure
+
+        radiance, bend = exposure.radiance_slope(image, self.tone, self.stops)
+        gain = self._gain(unknowns)
+        mean, slope = exposure.recorded_slope(self._light(radiance, unknowns), self.response, self._log_gamma(unknowns))
+        return mean, slope.mul_(bend).mul_(gain)
+
+    def slope_of_unknowns(self, image: Tensor, **unknowns: Tensor) -> tuple[Tensor, Unknowns]:
+        """D(x), and of each value its derivative in f's logarithm, in M there and in gamma's logarithm."""
+        from gdpkit import exposure
+
+        radiance = exposure.to_radiance(image, self.tone, self.stops)
+        light = self._light(radiance, unknowns)
+        log_gamma = self._log_gamma(unknowns)
+        mean, slope = exposure.recorded_slope(light, self.response, log_gamma)
+        found: Unknowns = {}
+        if "log_gain" in unknowns:
+            found["log_gain"] = slope * radiance * self._gain(unknowns)
+        if "light" in unknowns:
+            found["light"] = slope
+        if "log_gamma" in unknowns:
+            exponent = unknowns["log_gamma"].neg().exp()
+            found["log_gamma"] = -exponent * mean * light.clamp_min(exposure.TOE).log()
+        return mean, found
 
     def inverse(self, observed: Tensor, **unknowns: Tensor) -> Tensor:
         """The clean image that is recorded as these values, (B, C, H, W); of a clipped value, its bound."""
@@ -84,13 +111,20 @@ class Expose(Degradation):
         light = exposure.light_of(observed, self.response, self._log_gamma(unknowns))
         if "light" in unknowns:
             light = light - exposure.spread(unknowns["light"], *observed.shape[-2:])
-        log_gain = unknowns.get("log_gain")
-        radiance = light / (log_gain.exp() if log_gain is not None else self.gain or 1.0)
-        return exposure.from_radiance(radiance, self.tone, self.stops)
+        return exposure.from_radiance(light / self._gain(unknowns), self.tone, self.stops)
 
     def simulate(self, image: Tensor, noise: Noise, **unknowns: Tensor) -> Tensor:
         """Clipped to [0, 1]."""
         return self(image, **unknowns).clamp(0, 1)
+
+    def _light(self, radiance: Tensor, unknowns: Mapping[str, Tensor]) -> Tensor:
+        from gdpkit import exposure
+
+        light = radiance * self._gain(unknowns)
+        return light.add_(exposure.spread(unknowns["light"], *light.shape[-2:])) if "light" in unknowns else light
+
+    def _gain(self, unknowns: Mapping[str, Tensor]) -> Tensor | float:
+        return unknowns["log_gain"].exp() if "log_gain" in unknowns else self.gain or 1.0
 
     def _log_gamma(self, unknowns: Mapping[str, Tensor]) -> Tensor | float:
         return unknowns.get("log_gamma", math.log(self.gamma))

@@ -20,6 +20,7 @@ from gdpkit.testing.common import (
     require_close,
     require_finite,
 )
+from gdpkit.testing.slopes import check_slopes
 from gdpkit.testing.systems import check_near, check_spectral, check_transposed
 
 
@@ -36,9 +37,9 @@ def check_degradation(d: Degradation, shape: Shape = (3, 32, 32)) -> None:
     A frozen dataclass with name, docstring and help; float32 in and out, the same answer twice, each image of a
     batch by itself, the input left alone; `clean_shape` and `accept` agree with what comes out; gradients in the image
     and the unknowns agree with finite differences, by `torch.autograd` and by `torch.func` alike; a linear one is
-    linear, `adjoint` is its transpose, `pinv` its pseudo-inverse, `spectral` its
-    singular system; unknowns lead with the batch, `constrain` is
-    idempotent; `noise_sigma`, `propagate` and `simulate` agree with one another.
+    linear, `adjoint` is its transpose, `pinv` its pseudo-inverse, `spectral` its singular system; the slopes that a
+    pixelwise one tells are those of autograd; unknowns lead with the batch, `constrain` is idempotent; `noise_sigma`,
+    `propagate` and `simulate` agree with one another.
 
     A class with `surrogate_gradient = True` (rounding, a codec) gives a useful gradient that is not its derivative;
     of it only finite gradients are asked.
@@ -203,6 +204,7 @@ def _check_pixelwise(d: Degradation, clean: Tensor, unknowns: Unknowns, observed
     if all(u.shape[-2:].numel() == 1 for u in unknowns.values()):
         below = d(clean[..., 3:, :], **unknowns)
         require_close(below, observed[..., 3:, :], 1e-5, f"{d.name} says that it is pixelwise: a part of D(x), D of it")
+    check_slopes(d, clean, unknowns)
 
 
 def _check_linear(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:

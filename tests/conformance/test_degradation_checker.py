@@ -190,3 +190,64 @@ def test_broken_degradations_are_told_so(broken: Degradation, complaint: str) ->
 
 def test_matrix() -> None:
     assert torch.equal(testing.matrix(Half(), (1, 2, 3)), torch.eye(6, dtype=torch.float64) / 2)
+
+
+@dataclass(frozen=True)
+class Brighter(Degradation):
+    """y = g x^2, g unknown, with its slopes."""
+
+    name = "brighter"
+    pixelwise: ClassVar[bool] = True
+
+    def __call__(self, image: Tensor, *, gain: Tensor) -> Tensor:  # type: ignore[override]
+        return gain * image.square()
+
+    def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
+        return {"gain": 0.5 + observed.mean(dim=(1, 2, 3), keepdim=True)}
+
+    def slope(self, image: Tensor, *, gain: Tensor) -> tuple[Tensor, Tensor]:
+        return self(image, gain=gain), 2 * gain * image
+
+    def slope_of_unknowns(self, image: Tensor, *, gain: Tensor) -> tuple[Tensor, Unknowns]:
+        return self(image, gain=gain), {"gain": image.square()}
+
+
+def test_slopes_that_are_not_derivatives_are_told() -> None:
+    @dataclass(frozen=True)
+    class Steep(Brighter):
+        """Its slopes are wrong."""
+
+        def slope(self, image: Tensor, *, gain: Tensor) -> tuple[Tensor, Tensor]:
+            return self(image, gain=gain), gain * image
+
+    @dataclass(frozen=True)
+    class Other(Brighter):
+        """Its slopes are wrong."""
+
+        def slope(self, image: Tensor, *, gain: Tensor) -> tuple[Tensor, Tensor]:
+            return self(image, gain=gain + 1e-3), 2 * gain * image
+
+    @dataclass(frozen=True)
+    class Wrong(Brighter):
+        """Its slopes are wrong."""
+
+        def slope_of_unknowns(self, image: Tensor, *, gain: Tensor) -> tuple[Tensor, Unknowns]:
+            return self(image, gain=gain), {"gain": image}
+
+    @dataclass(frozen=True)
+    class Silent(Brighter):
+        """Its slopes are wrong."""
+
+        def slope_of_unknowns(self, image: Tensor, *, gain: Tensor) -> tuple[Tensor, Unknowns]:
+            return self(image, gain=gain), {}
+
+    testing.check_degradation(Brighter())
+    told = {
+        Steep: r"slope\(\) and the derivative in the image",
+        Other: r"slope\(\) gives D\(x\)",
+        Wrong: "derivative in 'gain'",
+        Silent: "tells of",
+    }
+    for broken, says in told.items():
+        with pytest.raises(AssertionError, match=says):
+            testing.check_degradation(broken())

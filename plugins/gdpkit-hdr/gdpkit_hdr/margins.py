@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
+
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
@@ -25,7 +27,9 @@ def filled(image: Array, valid: Mask) -> Mask:
 
     valid: what the file reaches, (H, W).
     """
-    pure: Mask = (np.minimum(image, 1 - image).max(axis=2) < PURE) & (np.ptp(image, axis=2) > 0.5)
+    pure: Mask = (channels.brightest(np.minimum(image, 1 - image)) < PURE) & (
+        channels.brightest(image) - channels.darkest(image) > 0.5
+    )
     if not pure.any():
         return pure
     outside = np.pad((~valid | pure).astype(np.uint8), 1, constant_values=1)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gdpkit_hdr import motion, response, surmise
+from gdpkit_hdr import channels, motion, response, surmise
 from gdpkit_hdr.response import Fit
 
 Array = NDArray[Any]
@@ -106,7 +106,7 @@ def seen(
     moving = motion.moved(images, [response.encoded(light) for light in lights], valid, reference)
     masks = [_reach(known & ~away) for known, away in zip(valid, moving, strict=True)]
     around = [
-        fit.response.light(level) * white / gain for level, white, gain in zip(levels, whites, gains, strict=True)
+        fit.response.light(level) * (white / gain) for level, white, gain in zip(levels, whites, gains, strict=True)
     ]
     for k in range(1, len(trust)):
         relative = LOG_SLOPE * noise_of(noise[k - 1], levels[k - 1]) / np.maximum(levels[k - 1], BLACK)
@@ -149,6 +149,8 @@ def _continued(
 
     Returns where that was done.
     """
+    if all(mask.min() == 1 for mask in masks):
+        return np.zeros(lights[0].shape[:2], bool)
     bounds = np.zeros_like(lights[0])
     for clipped, mask, white, gain in zip(clips, masks, whites, gains, strict=True):
         bounds = np.maximum(bounds, np.where(clipped & (mask > 0), white / gain, 0)).astype(np.float32)
@@ -171,11 +173,11 @@ def _continued(
 
 def _slope(fit: Fit, image: Array, factor: Array) -> Array:
     """How much more the value brought to sRGB varies than the recorded one."""
-    step = 1 / 512
-    up = response.encoded(fit.response.light(np.minimum(image + step, 1)) * factor)
-    down = response.encoded(fit.response.light(np.maximum(image - step, 0)) * factor)
-    slope: Array = np.clip((up - down) / (2 * step), 0.2, 5)
-    return slope
+    step, levels = 1 / 512, np.linspace(0, 1, response.LEVELS, dtype=np.float32)
+    of_levels = np.repeat(levels[None, :, None], 3, axis=2)
+    up = response.encoded(fit.response.light(np.minimum(of_levels + step, 1)) * factor)
+    down = response.encoded(fit.response.light(np.maximum(of_levels - step, 0)) * factor)
+    return channels.looked_up(image, np.clip((up - down) / (2 * step), 0.2, 5)[0].T)
 
 
 def _trust(level: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
@@ -184,10 +186,10 @@ def _trust(level: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
     Told from the level around: a noisy value's own would favour values whose noise went one way. A channel that is
     clipped takes some trust from the others, which cameras mix when they make colours.
     """
-    top = cv2.dilate(level.max(axis=2), np.ones((3, 3), np.uint8))[..., None]
+    top = cv2.dilate(channels.brightest(level), np.ones((3, 3), np.uint8))[..., None]
     white = np.maximum(CLIPPED - 2 * sigma, 0.5)
     fading = _ramp((white - level) / (white - FADING + 2 * sigma)) * (0.2 + 0.8 * _ramp((1.0 - top) / (1 - FADING)))
-    found: Array = np.where(clipped, 0, fading * _ramp(level / np.maximum(BLACK, 3 * sigma))).astype(np.float32)
+    found: Array = (fading * _ramp(level / np.maximum(BLACK, 3 * sigma)) * ~clipped).astype(np.float32)
     return found
 
 
@@ -212,7 +214,7 @@ def _compressed(level: Array, light: Array, darker: Array, relative: Array) -> A
     """
     more = np.log(np.maximum(darker, 1e-5) / np.maximum(light, 1e-5)) - NOISY * relative
     rolled = _ramp((level - ROLLED) / (FADING - ROLLED)) * _ramp(more / MORE - 1)
-    found: Array = np.where(level < CLIPPED, rolled, 0).max(axis=2, keepdims=True)
+    found: Array = channels.brightest(rolled * (level < CLIPPED))[..., None]
     return found
 
 
@@ -234,8 +236,10 @@ def _last_resorts(
     Where all are clipped the darkest gives a bound, which counts with a deviation of GUESS: the prior may say more.
     `told` is where the surroundings have told it, (H, W).
     """
-    lost = (sum(trust, start=np.zeros_like(trust[0])) < 0.02) & ~told[..., None]
+    lost = (sum(trust[1:], start=trust[0]) < 0.02) & ~told[..., None]
     for k in range(len(trust) - 1, -1, -1):
+        if not lost.any():
+            return trust
         here = lost & (masks[k] > 0) & ~clips[k]
         trust[k][here] = 1
         lost &= ~here
@@ -268,8 +272,8 @@ def risen(seen: Sequence[Seen]) -> Array:
     """
     least, darkest = bound(seen), seen[0]
     # Noise hides half of what is clipped, value by value; what is near white beside clipped values is clipped too.
-    share = cv2.blur(darkest.clipped.mean(axis=2, dtype=np.float32), (3, 3))
-    white = darkest.image.min(axis=2) >= 1 - 3 * darkest.noise / 255
+    share = cv2.blur(channels.mean(darkest.clipped.astype(np.float32)), (3, 3))
+    white = channels.darkest(darkest.image) >= 1 - 3 * darkest.noise / 255
     burnt = white & (share > BURNT) & ~darkest.moved
     if not burnt.any():
         return least

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
+
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
@@ -22,6 +24,7 @@ BLUR = 1.5  # pixels; what moves is larger than a pixel, noise is not
 SAMPLES = 20000
 LEAST_SAMPLES = 400
 ROUNDS = 5
+STRIP = 2**14  # pixels
 SPECK = 3e-5  # of the picture; a smaller place is no thing that moved
 GROWN = 1 / 200  # of the longer side, by which a place grows: the edge of a thing is part of it
 BEYOND, FAR_BEYOND = 0.1, 0.25  # of the encoded range, by which a bound must be broken; of some channels alone
@@ -60,59 +63,63 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     that the others are wrong beside it.
     """
     kernel = np.ones((3, 3), np.uint8)
-    known = valid & (source.min(axis=2) > DARK / 4) & (source.max(axis=2) > DARK)
-    known &= cv2.dilate(np.maximum(source, target).max(axis=2), kernel) < WHITE
+    known = valid & (channels.darkest(source) > DARK / 4) & (channels.brightest(source) > DARK)
+    known &= cv2.dilate(channels.brightest(np.maximum(source, target)), kernel) < WHITE
     score = np.zeros(known.shape, np.float32)
-    features = _powers(source)
-    low, high = cv2.erode(target, kernel), cv2.dilate(target, kernel)
-    for c in range(3):
-        both = known & (target[..., c] > DARK)
-        at = np.flatnonzero(both)
-        if len(at) < LEAST_SAMPLES:
-            continue
-        at = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
-        rule = _rule(features.reshape(-1, features.shape[2])[at], target[..., c].reshape(-1)[at])
-        told = (features @ rule).clip(0, 1)
+    wholes, places, rules = [], [], []
+    for wanted in cv2.split(target):
+        at = np.flatnonzero(known & (wanted > DARK))
+        if len(at) >= LEAST_SAMPLES:
+            few = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+            wholes.append(wanted)
+            places.append(few)
+            rules.append(_rule(_powers(source.reshape(-1, 3)[few]), wanted.ravel()[few]))
+    for wanted, at, told in zip(wholes, places, _told(source, rules), strict=True):
         # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
-        off = np.maximum(low[..., c] - told, 0) - np.maximum(told - high[..., c], 0)
-        off = cv2.GaussianBlur(off, (0, 0), BLUR)
-        usual = _usual(np.abs(target[..., c] - told).reshape(-1)[at], told.reshape(-1)[at])
-        here = np.abs(off) / np.interp(told, np.linspace(0, 1, LEVELS), usual)
-        score = np.maximum(score, np.where(both, here, 0))
-    return score.astype(np.float32)
+        off = told.clip(cv2.erode(wanted, kernel), cv2.dilate(wanted, kernel)) - told
+        off = np.abs(cv2.GaussianBlur(off, (0, 0), BLUR))
+        there = told.ravel()[at]
+        usual = _usual(np.abs(wanted.ravel()[at] - there), there)
+        np.maximum(score, off / channels.looked_up(told, usual[None]) * (known & (wanted > DARK)), out=score)
+    return score
 
 
-def _powers(image: Array) -> Array:
-    """Products of the channels up to the third degree, (H, W, 20)."""
-    one = np.ones(image.shape[:2], np.float32)
-    r, g, b = image[..., 0], image[..., 1], image[..., 2]
-    first = [r, g, b]
-    second = [r * r, g * g, b * b, r * g, r * b, g * b]
-    third = [
-        r * r * r,
-        g * g * g,
-        b * b * b,
-        r * r * g,
-        r * r * b,
-        g * g * r,
-        g * g * b,
-        b * b * r,
-        b * b * g,
-        r * g * b,
-    ]
-    return np.stack([one, *first, *second, *third], axis=2)
+def _told(image: Array, rules: Sequence[Array]) -> Array:
+    """What each rule makes of an image (H, W, 3), (N, H, W), in strips that a processor's cache holds."""
+    pixels = image.reshape(-1, 3)
+    told = np.empty((len(rules), len(pixels)), np.float32)
+    every = np.array(rules, np.float32).reshape(-1, 20)
+    for start in range(0, len(pixels), STRIP):
+        part = slice(start, start + STRIP)
+        told[:, part] = every @ _powers(pixels[part])
+    return told.clip(0, 1, out=told).reshape(len(rules), *image.shape[:2])
+
+
+def _powers(pixels: Array) -> Array:
+    """Products of the channels up to the third degree, (N, 3) -> (20, N)."""
+    r, g, b = np.ascontiguousarray(pixels.T)
+    found = np.empty((20, len(r)), np.float32)
+    squares = [(r, r), (g, g), (b, b), (r, g), (r, b), (g, b)]
+    found[0], found[1], found[2], found[3] = 1, r, g, b
+    for k, (one, other) in enumerate(squares, 4):
+        np.multiply(one, other, out=found[k])
+    rr, gg, bb, rg = found[4:8]
+    cubes = [(rr, r), (gg, g), (bb, b), (rr, g), (rr, b), (gg, r), (gg, b), (bb, r), (bb, g), (rg, b)]
+    for k, (one, other) in enumerate(cubes, 10):
+        np.multiply(one, other, out=found[k])
+    return found
 
 
 def _rule(features: Array, wanted: Array) -> Array:
-    """Coefficients by least squares, reweighted so that what breaks the rule does not bend it."""
+    """Coefficients by least squares, (20, N) and (N,), reweighted so that what breaks the rule does not bend it."""
     x, y = features.astype(np.float64), wanted.astype(np.float64)
-    weight = np.ones(len(y))
-    solution: Array = np.zeros(x.shape[1])
+    root = np.ones(len(y))  # of the weights: a product with its own transpose is the quicker one
+    solution: Array = np.zeros(len(x))
     for _ in range(ROUNDS):
-        w = weight[:, None] * x
-        solution = np.linalg.solve(w.T @ x + 1e-7 * len(y) * np.eye(x.shape[1]), w.T @ y)
-        residual = np.abs(x @ solution - y)
-        weight = 1 / (1 + (residual / (2 * np.median(residual) + 1e-3)) ** 2) ** 2
+        w = root * x
+        solution = np.linalg.solve(w @ w.T + 1e-7 * len(y) * np.eye(len(x)), w @ (root * y))
+        residual = np.abs(solution @ x - y)
+        root = 1 / (1 + (residual / (2 * np.median(residual) + 1e-3)) ** 2)
     return solution.astype(np.float32)
 
 
@@ -126,13 +133,14 @@ def _usual(residual: Array, level: Array) -> Array:
 
 def _broken(reference: Array, image: Array, alike: Array) -> Array:
     """Bounds that are broken: one is darker than the other, clipped, allows, or brighter than a black one does."""
-    white = reference.max(axis=2) >= WHITE
-    margin = np.where(reference.min(axis=2) >= WHITE, BEYOND, FAR_BEYOND)
-    black = reference.max(axis=2) <= DARK / 2
-    burnt = image.min(axis=2) >= WHITE
-    darker = np.where(white & (image.max(axis=2) < WHITE), WHITE - margin - alike.max(axis=2), 0)
-    darker = np.where(burnt & ~white, alike.min(axis=2) - BEYOND - reference.max(axis=2), darker)
-    brighter = np.where(black, alike.min(axis=2) - BEYOND, 0)
+    low, high = channels.darkest(reference), channels.brightest(reference)
+    least, most = channels.darkest(alike), channels.brightest(alike)
+    white, black = high >= WHITE, high <= DARK / 2
+    margin = np.where(low >= WHITE, BEYOND, FAR_BEYOND)
+    burnt = channels.darkest(image) >= WHITE
+    darker = np.where(white & (channels.brightest(image) < WHITE), WHITE - margin - most, 0)
+    darker = np.where(burnt & ~white, least - BEYOND - high, darker)
+    brighter = np.where(black, least - BEYOND, 0)
     broken = np.maximum(darker, brighter).clip(0)
     score: Array = (cv2.GaussianBlur(broken, (0, 0), BLUR) / LEAST_USUAL).astype(np.float32)
     return score

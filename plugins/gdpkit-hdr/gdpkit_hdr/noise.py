@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
 from gdpkit_hdr.alignment import Placed
 from gdpkit_hdr.response import Fit
 
@@ -42,13 +43,14 @@ def lines(
     believed where no neighbour tells, and is the most: a movement or an error of the response leaves texture as well.
     """
     found = []
+    lights = [fit.response.light(image) for image in images] if len(images) > 1 else []
     for k, image in enumerate(images):
         smoothed = 1.0 if placed is None else _smoothed(placed[k])
         told = [np.zeros((0, 3))]
         for j in (k - 1, k + 1):
             if 0 <= j < len(images):
                 factor = 2 ** (fit.stops[k] - fit.stops[j]) * np.exp(fit.balance[k] - fit.balance[j])
-                alike = fit.response.recorded((fit.response.light(images[j]) * factor).clip(0, 1).astype(np.float32))
+                alike = fit.response.recorded((lights[j] * factor.astype(np.float32)).clip(0, 1))
                 told.append(_points(image, images[j], alike, valid[j] & valid[k]))
         points = np.concatenate(told)
         points[:, 1:] *= smoothed
@@ -61,7 +63,8 @@ def _points(image: Array, other: Array, alike: Array, valid: Mask) -> Array:
 
     alike: the other exposure at the brightness of the image.
     """
-    known = valid & (other.max(axis=2) < WHITE) & (other.max(axis=2) > DARK)
+    top = channels.brightest(other)
+    known = valid & (top < WHITE) & (top > DARK)
     found = []
     for c in range(3):
         value = np.ascontiguousarray(image[..., c])
@@ -69,7 +72,7 @@ def _points(image: Array, other: Array, alike: Array, valid: Mask) -> Array:
         inside = (known & (level < WHITE) & (level > DARK)).astype(np.uint8)
         inside = cv2.erode(inside, np.ones((3, 3), np.uint8)).astype(np.float32)
         detail, apart = (cv2.filter2D(v, cv2.CV_32F, FINE) for v in (value, value - alike[..., c]))
-        slope = np.hypot(cv2.Sobel(level, cv2.CV_32F, 1, 0), cv2.Sobel(level, cv2.CV_32F, 0, 1))
+        slope = cv2.magnitude(cv2.Sobel(level, cv2.CV_32F, 1, 0), cv2.Sobel(level, cv2.CV_32F, 0, 1))
         share, *means = (_cells(m * inside) for m in (np.ones_like(value), level, detail * apart, slope))
         shown = share >= KNOWN
         found.append(np.stack([m[shown] / share[shown] for m in means], axis=1))

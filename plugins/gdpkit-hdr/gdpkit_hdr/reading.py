@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gdpkit import GdpkitError, ImageError, functional, images
 from gdpkit.images import Exposure, Picture
 from gdpkit.images.exposure import of_exif, of_file
+from gdpkit_hdr import channels
 
 SMALLEST = 32
 EMPTY = 0.002  # of the pixels must be neither black nor white, or an exposure holds nothing
@@ -40,8 +41,8 @@ class Frame:
     @property
     def telling(self) -> float:
         """The share of pixels that are neither black nor white."""
-        grey = self.encoded.max(axis=2)
-        return float(((grey > BLACK) & (self.encoded.min(axis=2) < WHITE)).mean())
+        grey = channels.brightest(self.encoded)
+        return float(((grey > BLACK) & (channels.darkest(self.encoded) < WHITE)).mean())
 
 
 def read(sources: Sequence[Any], times: Sequence[float], half: bool) -> tuple[list[Frame], list[str]]:

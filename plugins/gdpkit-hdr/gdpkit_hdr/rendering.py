@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gdpkit_hdr import surmise
+from gdpkit_hdr import channels, surmise
 from gdpkit_hdr.bracket import Bracket
 
 Array = NDArray[Any]
@@ -78,8 +78,8 @@ def _remainder(image: Array, bracket: Bracket, k: int) -> tuple[Array, Array]:
 def _share(fine: Array, image: Array, noise: tuple[float, float]) -> Array:
     """How much of the detail is no noise, (H, W, 1): Wiener's gain 1 - noise / (all that there is), of variances."""
     gain, read = noise
-    expected = (np.maximum(gain * 255 * image, 0) + read**2).mean(axis=2, keepdims=True) / 255**2
-    present = cv2.GaussianBlur((fine * fine).mean(axis=2), (0, 0), DETAIL)[..., None]
+    expected = channels.mean(np.maximum(gain * 255 * image, 0) + read**2)[..., None] / 255**2
+    present = cv2.GaussianBlur(channels.mean(fine * fine), (0, 0), DETAIL)[..., None]
     share: Array = np.clip(1 - expected / np.maximum(present, 1e-9), 0, 1).astype(np.float32)
     return share
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdpkit import functional
+from gdpkit_hdr import channels
 
 Array = NDArray[Any]
 
@@ -30,6 +31,7 @@ SAMPLES = 5000
 LEAST = 150
 """Samples that two exposures must share before their pixels tell the ratio."""
 ROUNDS = 8
+LEVELS = 4097  # of a curve as a table
 CELL = 4  # pixels a side whose mean is one sample: noise and a remaining shift matter less
 
 
@@ -55,13 +57,17 @@ class Response:
         return self._mapped(light, backwards=True)
 
     def _mapped(self, image: Array, backwards: bool) -> Array:
-        """Each channel through its curve, from encoded values to light, or backwards."""
-        levels = np.linspace(0, 1, 4097)
-        found = np.empty_like(image)
-        for c in range(image.shape[2]):
-            curve = self._curve(levels, c)
-            found[..., c] = np.interp(image[..., c], *((curve, levels) if backwards else (levels, curve)))
-        return found
+        """Each channel through its curve, from encoded values to light, or backwards.
+
+        Backwards by way of sRGB's curve, which the camera's is near to: the table's steps are then alike everywhere.
+        """
+        levels = np.linspace(0, 1, LEVELS)
+        alike = bool((self.bends == self.bends[0]).all())
+        curves = [self._curve(levels, c) for c in range(1 if alike else len(self.bends))]
+        if backwards:
+            curves = [np.interp(decoded(levels), curve, levels) for curve in curves]
+            image = encoded(image)
+        return channels.looked_up(image, np.stack(curves))
 
     def _curve(self, levels: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
         curve: NDArray[np.float64] = decoded(levels) * np.exp(_basis(levels) @ self.bends[channel])

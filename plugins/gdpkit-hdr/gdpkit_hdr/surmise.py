@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
+
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
@@ -46,8 +48,8 @@ def surmised(
         return found, where
     rest = [t * r for t, r in zip(trust[1:], reach[1:], strict=True)]
     others = sum(rest[1:], start=rest[0])
-    told = (others + trust[0] * reach[0]).min(axis=2) >= SEEN
-    lost = short & (others.min(axis=2) < SEEN)
+    told = channels.darkest(others + trust[0] * reach[0]) >= SEEN
+    lost = short & (channels.darkest(others) < SEEN)
     merged = _merged(lights, trust, reach)
     asked = np.full(shape, -1)
     for k in range(len(lights) - 1, 0, -1):
@@ -57,7 +59,8 @@ def surmised(
             continue
         affected = levels[k] > AFFECTED
         shown = reach[k][..., 0] > 0
-        kinds = (affected.any(axis=2) & ~affected.all(axis=2), affected.all(axis=2))
+        every = channels.darkest(affected)
+        kinds = (channels.brightest(affected) & ~every, every)
         for kind, own in zip(kinds, (_logarithm(lights[k].min(axis=2, keepdims=True)), 0.0), strict=True):
             here, tells = lost & (asked == k) & kind, told & shown & kind
             if here.any() and tells.sum() >= LEAST:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gdpkit_hdr import channels
 from gdpkit_hdr.response import encoded
 
 Array = NDArray[Any]
@@ -88,7 +89,7 @@ def _weight(exposure: Array) -> Array:
     mean = cv2.GaussianBlur(grey, (0, 0), WINDOW)
     variance = np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), WINDOW) - mean * mean, 0)
     well = np.exp(-((mean - 0.5) ** 2) / (2 * WELL**2))
-    shades = cv2.GaussianBlur(exposure, (0, 0), WINDOW).std(axis=2) + 1e-3
+    shades = channels.deviation(cv2.GaussianBlur(exposure, (0, 0), WINDOW)) + 1e-3
     weight: Array = ((variance + FLAT**2) ** (CONTRAST / 2) * shades**SATURATION * well + 1e-12).astype(np.float32)
     return weight
 
@@ -98,7 +99,7 @@ def _unclipped(exposure: Array) -> Array:
 
     Next to nothing, and not 0: where every exposure is white they count as they did.
     """
-    top = cv2.GaussianBlur(exposure, (0, 0), WINDOW).max(axis=2)
+    top = channels.brightest(cv2.GaussianBlur(exposure, (0, 0), WINDOW))
     room = np.clip((1 - top) / (1 - NEARLY), 0, 1)
     share: Array = CLIPPED + (1 - CLIPPED) * room * room * (3 - 2 * room)
     return share

@@ -14,6 +14,7 @@ from gdpkit.noise import SeededNoise, digest
 BLACK = 2 / 255  # a mean of 3x3 pixels below this is a border, or a sky at night
 WIDTH = 9  # of the means that tell the level, for noise that depends on it
 SAMPLES = 200_000
+LEVELS = 2**16 - 1  # as many as files tell apart
 MOST_STOPS = 8.0
 HALVINGS = 30
 BLOTCHES = 2  # pixels: noise is measured again at half the size, where JPEG and noise reduction have left it
@@ -43,12 +44,15 @@ def brightness(pixels: Tensor, target: float) -> tuple[float, float]:
     values = pixels.transpose(0, 1).flatten(1)
     kept = lit.flatten().nonzero()[:, 0] if lit.any() else torch.arange(values.shape[1], device=pixels.device)
     kept = kept[:: max(1, len(kept) // SAMPLES)]
-    light = exposure.decoded(values[:, kept].double())
+    # Few values are as many as there are levels, and what they become need not be found for every pixel.
+    counts = (values[:, kept].clamp(0, 1) * LEVELS).round().int().flatten().bincount(minlength=LEVELS + 1)
+    found = counts.nonzero()[:, 0]
+    light, share = exposure.decoded(found.double() / LEVELS), counts[found].double() / counts.sum()
     most = float(exposure.decoded(pixels.max().double()))
 
     def mean(stops: float) -> float:
         beyond = max(0.0, stops + math.log2(most))
-        return float(exposure.encoded(exposure.rolled_off(2**stops * light, beyond)).clamp(0, 1).mean())
+        return float(exposure.encoded(exposure.rolled_off(2**stops * light, beyond)).clamp(0, 1) @ share)
 
     low, high = 0.0, MOST_STOPS
     if mean(low) >= target:
@@ -109,13 +113,14 @@ def whitened(pixels: Tensor, sigma: float, weight: Tensor) -> tuple[Tensor, floa
 
 def _of_channel(channel: Tensor, least: float) -> Tensor:
     """The variance at every pixel of one channel, (B, 1, H, W), in 0..255."""
-    sigma = estimate.noise_sigma(channel)
+    sigma, gain, read = estimate.noise_and_line(channel)
     small = F.avg_pool2d(channel, BLOTCHES)
     if min(small.shape[-2:]) >= 2 * estimate.SIDE:
         sigma = max(sigma, BLOTCHES * estimate.noise_sigma(small))
-    gain, read = estimate.noise_line(channel)
     side = WIDTH // 2
-    level = 255 * F.avg_pool2d(functional.pad_reflect(channel, side, side, side, side), WIDTH, stride=1)
-    quiet = float(level.flatten()[:: max(1, level.numel() // SAMPLES)].quantile(0.1))
+    rows = F.avg_pool2d(functional.pad_reflect(channel, side, side, side, side), (1, WIDTH), stride=1)
+    level = F.avg_pool2d(rows, (WIDTH, 1), stride=1).mul_(255)
+    some = level.flatten()[:: max(1, level.numel() // SAMPLES)]
+    quiet = float(some.kthvalue(1 + round(0.1 * (len(some) - 1))).values)
     shape = (gain * level + read**2 + least**2) / (gain * quiet + read**2 + least**2)
     return max(sigma, least) ** 2 * shape

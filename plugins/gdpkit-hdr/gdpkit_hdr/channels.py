@@ -1,0 +1,60 @@
+"""What is asked of the three channels of every pixel, and curves as tables: most of a bracket's work is these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def brightest(image: Array) -> Array:
+    """The largest of the channels, (H, W, 3) -> (H, W); of truth values, whether any is true."""
+    r, g, b = _planes(image)
+    return np.asarray(cv2.max(cv2.max(r, g), b)).view(image.dtype)
+
+
+def darkest(image: Array) -> Array:
+    """The smallest of the channels, (H, W, 3) -> (H, W); of truth values, whether all are true."""
+    r, g, b = _planes(image)
+    return np.asarray(cv2.min(cv2.min(r, g), b)).view(image.dtype)
+
+
+def _planes(image: Array) -> Sequence[Array]:
+    return cv2.split(image.view(np.uint8) if image.dtype == bool else image)
+
+
+def mean(image: Array) -> Array:
+    """The mean of the channels, (H, W, 3) -> (H, W)."""
+    middle: Array = (image[..., 0] + image[..., 1] + image[..., 2]) / np.float32(3)
+    return middle
+
+
+def deviation(image: Array) -> Array:
+    """The standard deviation of the channels, (H, W, 3) -> (H, W)."""
+    r, g, b = (image[..., c] for c in range(3))
+    spread: Array = np.sqrt((r - g) ** 2 + (g - b) ** 2 + (b - r) ** 2) / np.float32(3)
+    return spread
+
+
+def looked_up(image: Array, tables: Array) -> Array:
+    """Values in [0, 1] through curves given at equal distances from 0 to 1, straight between; as float32.
+
+    tables: (1, N), or (3, N) with a curve for each channel of an image (H, W, 3).
+    """
+    count = tables.shape[1]
+    at = torch.from_numpy(np.ascontiguousarray(image, np.float32)).clamp(0, 1).mul_(count - 1)
+    lower = at.int()
+    at.sub_(lower)
+    if len(tables) > 1:
+        lower += count * torch.arange(3, dtype=torch.int32)
+    steps = np.diff(tables, axis=1, append=tables[:, -1:])
+    low, step = (
+        torch.from_numpy(t.astype(np.float32).ravel()).index_select(0, lower.flatten()) for t in (tables, steps)
+    )
+    return low.addcmul_(at.flatten(), step).view(at.shape).numpy()
