@@ -1,6 +1,6 @@
 """What hierarchical guidance brings: large holes in large photographs, and low light.
 
-    python benchmarks/hierarchy.py PHOTOS [--side 384] [--hole 128] [--steps 20] [--every 1] [--save DIR]
+    python benchmarks/hierarchy.py PHOTOS [--side 384] [--hole 128] [--steps 20] [--every 1] [--window 64] [--save DIR]
     python benchmarks/hierarchy.py PHOTOS --pairs [--every-pixel 2] [--window 64] [--save DIR]
 
 Every photograph is reduced to `--side` pixels, its middle is taken, rounded to 8 bits, and loses a square of `--hole`
@@ -64,7 +64,7 @@ class Windowed(Prior):
 @click.option("--every", default=1, show_default=True, help="Use every so many photographs.")
 @click.option("--pairs", is_flag=True, help="Low light instead of holes.")
 @click.option("--every-pixel", "stride", default=1, show_default=True, help="Of pairs, use every so many pixels.")
-@click.option("--window", default=None, type=int, help="Of pairs: show the prior windows of this side only.")
+@click.option("--window", default=None, type=int, help="Show the prior windows of this side only.")
 @click.option("--save", default=None, type=click.Path(path_type=Path), help="Folder for pictures, side by side.")
 def main(
     photos: Path,
@@ -79,8 +79,10 @@ def main(
 ) -> None:
     """Print the table over the photographs of a folder."""
     prior = gdpkit.load_prior(None, device="cpu")
+    if window is not None:
+        prior = Windowed(prior, window)
     if pairs:
-        scores, seconds, count = low_light(photos, stride, prior if window is None else Windowed(prior, window), save)
+        scores, seconds, count = low_light(photos, stride, prior, save)
     else:
         scores, seconds, count = holes(photos, side, hole, steps, every, prior, save)
     table = Table("method", "PSNR dB", "over off", "least", "most", "s a photograph")

@@ -13,7 +13,7 @@ from gdpkit.pointwise import STRIP
 from gdpkit.priors.tiled import TiledPrior
 
 GB = 2**30
-IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "recorded": 16, "derivative": 46}
+IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "recorded": 14, "derivative": 46}
 """Images in float32, of the size of the clean one, that reading, the default sampler and writing hold at once.
 
 Of noise alone; with a singular system; where only parts are seen; where a degradation that is not linear changes every

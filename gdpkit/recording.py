@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, replace
 
+import torch
 from torch import Tensor
 
 from gdpkit import functional
@@ -56,11 +57,13 @@ def of_file(picture: Picture) -> tuple[Degradation | None, float]:
     return (recorder, math.hypot(recorder.noise_sigma, ROUGH * error)) if error > FELT else (None, 0.0)
 
 
-def moved(recorder: Degradation, predicted: Tensor, recorded: Tensor, sigma: float) -> Tensor:
-    """What was seen before it was recorded, given what the present estimate predicts; sigma: the noise, in 0..1."""
+def moved(recorder: Degradation, predicted: Tensor, recorded: Tensor, weight: Tensor | None, sigma: float) -> Tensor:
+    """What was seen before it was recorded, given what the present estimate predicts; sigma: the noise, in 0..1.
+
+    weight: what the recorder says is measured; of blocks whose cells cannot be told it is 0.
+    """
     deviation = predicted.new_full((len(predicted), 1, 1, 1), BELIEF * sigma)
     seen: Tensor | None = recorder.prox(predicted, recorded, deviation, 0.0)  # type: ignore[attr-defined]
     if seen is None:
         return recorded
-    weight = recorder.measured(recorded)  # of blocks whose cells cannot be told it is 0
-    return seen if weight is None else recorded + weight * (seen - recorded)
+    return seen if weight is None else torch.lerp(recorded, seen, weight)

@@ -32,6 +32,7 @@ class View:
         """The noise, in the units of the image."""
         self.coloured = observation.coloured
         self.recorder, self._recorded = observation.recorder, self.image
+        self._told = None if self.recorder is None else self.recorder.measured(self.image)
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -264,7 +265,7 @@ class View:
     def recall(self, x: Tensor) -> None:
         """Move what was seen to where a clean image predicts it, as far as the recorder leaves open."""
         assert self.recorder is not None
-        self.image = recording.moved(self.recorder, self.predict(x), self._recorded, self.sigma)
+        self.image = recording.moved(self.recorder, self.predict(x), self._recorded, self._told, self.sigma)
         self._observed = None
 
     def move(self, unknowns: Unknowns) -> None:

@@ -10,13 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 import gdpkit
-from gdpkit import images, recording, registry
+from gdpkit import functional, images, recording, registry
 from gdpkit.components import Problem
 from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.images.metadata import ORIENTATION, upright
 from gdpkit.metrics.psnr import PSNR
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
+from gdpkit.testing.common import picture
 
 PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "cat.png"
 BLURRED = ("blur:kernel=gaussian,size=9,sigma=1.5", "jpeg:quality=60")
@@ -139,3 +140,20 @@ def test_other_degradations_are_left_as_they_are() -> None:
     assert apart.linear
     assert recorder == Jpeg(quality=60)
     assert recording.apart(gdpkit.chain(["jpeg", "noise:sigma=5"]), image)[1] is None
+
+
+def test_large_files_in_strips_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    jpeg = Jpeg(quality=30)
+    truth = picture(1, 3, 210, 90)
+    image = (255 * jpeg(truth)).round() / 255
+    sigma = torch.full((1, 1, 1, 1), 0.05)
+
+    def told() -> list[Tensor | None]:
+        return [jpeg.measured(image), jpeg.prox(truth, image, sigma, 0.0)]
+
+    at_once, error = told(), jpeg.error(image)
+    monkeypatch.setattr(functional, "STRIP", 90 * 64)
+    for whole, strips in zip(at_once, told(), strict=True):
+        assert whole is not None and strips is not None
+        assert torch.equal(whole, strips)
+    assert jpeg.error(image) == pytest.approx(error, rel=0.15)

@@ -74,9 +74,13 @@ class Jpeg(Degradation):
 
         rows, columns = (jpeg.BLOCK * f for f in (jpeg.CHROMA[self.chroma] if observed.shape[1] == 3 else (1, 1)))
         height, width = observed.shape[-2:]
-        changed = (255 * (self(observed) - observed)).square().mean(dim=1, keepdim=True)
-        error = jpeg.reduced(changed, (rows, columns)).repeat_interleave(rows, 2).repeat_interleave(columns, 3)
-        weight = (error[..., :height, :width] < CHANGED).to(observed)
+
+        def unchanged(seen: Tensor) -> Tensor:
+            changed = (255 * (self(seen) - seen)).square().mean(dim=1, keepdim=True)
+            error = jpeg.reduced(changed, (rows, columns)).repeat_interleave(rows, 2).repeat_interleave(columns, 3)
+            return (error[..., : seen.shape[2], :width] < CHANGED).to(seen)
+
+        weight = jpeg.in_strips(unchanged, observed)
         weight[..., height - height % rows :, :] = 0
         weight[..., width - width % columns :] = 0
         return None if bool(weight.all()) or not bool(weight.any()) else weight
@@ -87,7 +91,7 @@ class Jpeg(Degradation):
 
         from gdpkit import jpeg
 
-        tables = self._tables(observed)
+        tables, observed = self._tables(observed), jpeg.thinned(observed)
         if observed.shape[1] == 1:
             return float(jpeg.error_within(jpeg.blocks(255 * (observed - 0.5)), tables[0]).sum() ** 0.5)
         planes = jpeg.to_ycc(255 * observed)
@@ -112,6 +116,10 @@ class Jpeg(Degradation):
 
         if noise > 2 * ROUNDING / 255:
             return None
+        return jpeg.in_strips(lambda rows, seen: self._within(rows, seen, sigma), image, observed)
+
+    def _within(self, image: Tensor, observed: Tensor, sigma: Tensor) -> Tensor:
+        from gdpkit import jpeg
 
         tables, factors = self._tables(image), jpeg.CHROMA[self.chroma]
         if image.shape[1] == 1:
