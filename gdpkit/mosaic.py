@@ -53,9 +53,10 @@ class Mosaic:
         self._spectra = torch.fft.rfft2(self.kernels, s=self._plane).to(torch.complex64)
         self._tiles = list(self._cut())
 
-    def weights(self, row: int, column: int) -> Tensor:
-        """Of each kernel at a pixel, (rows * columns,), float64."""
-        return (self._hats[0][:, row, None] * self._hats[1][:, column]).flatten()
+    def moments(self, rows: slice, columns: slice) -> Tensor:
+        """The mean over these pixels of w_g w_h, (G, G), float64."""
+        down, across = (hats[:, at] for hats, at in zip(self._hats, (rows, columns), strict=True))
+        return torch.kron(*(hats @ hats.T / hats.shape[1] for hats in (down, across)))
 
     def _cut(self) -> Iterator[Tile]:
         down, across = self._hats

@@ -8,6 +8,7 @@ spatially variant blur", SIAM J. Sci. Comput. 1998, precondition their least squ
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,8 +23,11 @@ SETTLED = 3e-4
 with the noise, so that the error is a sixtieth of what the observation and x leave open."""
 
 PATCH, OVERLAP = 64, 48
-"""The pixels from one patch to the next, and those in which they blend; of large kernels more, as filters reach further."""
+"""The pixels from one patch to the next, and those in which they blend; more of large kernels, whose filters reach far."""
 KERNELS = 3  # so many kernels long is the overlap, at the least
+DOUBT = 3e-3
+"""How far the power of a patch is off, as a share of the largest: taken for zero where it is not, it would cost more
+iterations than none."""
 
 
 def prox(image: Tensor, observed: Tensor, blur: Mosaic, sigma: Tensor, noise: float) -> Tensor:
@@ -37,7 +41,7 @@ def prox(image: Tensor, observed: Tensor, blur: Mosaic, sigma: Tensor, noise: fl
         noise: the deviation of y.
     """
     trust = (sigma / noise) ** 2
-    near = Patches(blur, trust)
+    near = patches(blur)
     least = SETTLED * image[0].numel() * sigma**2
     z, residual = image, observed - blur.blurred(image)
     direction, square, before = image, torch.ones_like(sigma), torch.zeros_like(sigma)
@@ -46,7 +50,7 @@ def prox(image: Tensor, observed: Tensor, blur: Mosaic, sigma: Tensor, noise: fl
         slope = blur.transposed(residual).mul_(trust)
         if k:
             slope.add_(image).sub_(z)
-        nearly = near.inverse(slope)
+        nearly = near.inverse(slope, trust)
         new = dot(slope, nearly)
         active = active & (new > least)  # about what the next step gains
         if not active.any():
@@ -59,37 +63,41 @@ def prox(image: Tensor, observed: Tensor, blur: Mosaic, sigma: Tensor, noise: fl
         z = z.addcmul(step, direction)
         residual.addcmul_(step, product, value=-1)
         gain = step * square
-        # The next gain is to this one as this one to that before, or it would cost most of an iteration to know.
-        active = active & (gain.square() > least * before)
+        # Each gain is to the one before as this one was: to ask the next one would cost most of an iteration.
+        active = active & (gain.square() > least * (before - gain))
         before = gain
         if not active.any():
             break
     return z
 
 
+@lru_cache(maxsize=2)
+def patches(blur: Mosaic) -> Patches:
+    """Made once: a run asks again and again."""
+    return Patches(blur)
+
+
 class Patches:
     """1 / (1 + c D^T D), nearly; symmetric and positive definite.
 
     The squares of a pixel's windows sum to one, those of its copies beyond the border included, so that cutting and
-    joining are the identity together.
+    joining are the identity together. The power of a patch, which takes the place of D^T D, is the mean over its pixels
+    of that of the kernels that they see.
     """
 
-    def __init__(self, blur: Mosaic, trust: Tensor) -> None:
-        """c = trust, (B, 1, 1, 1)."""
+    def __init__(self, blur: Mosaic) -> None:
         self._boundary = blur.boundary
         sizes = list(zip(blur.size, blur.kernels.shape[-2:], strict=True))
         self._margins = [_margin(side, length) for side, length in sizes]
         ends = [_ends(side, 2 * margin) for (side, _), margin in zip(sizes, self._margins, strict=True)]
         longest = [max(b - a for a, b in zip(e, e[1:], strict=False)) for e in ends]
         self._plane = [fast_length(n + 2 * m) for n, m in zip(longest, self._margins, strict=True)]
-        spectra = torch.fft.rfft2(blur.kernels, s=self._plane)
+        spectra = torch.fft.rfft2(blur.kernels, s=self._plane).to(torch.complex64)
         self._parts = []
         for top, bottom in zip(ends[0], ends[0][1:], strict=False):
             for left, right in zip(ends[1], ends[1][1:], strict=False):
-                weights = blur.weights((top + bottom) // 2, (left + right) // 2)
-                mean = (weights[:, None, None] * spectra).sum(0)
-                gain = 1 / (1 + trust * mean.abs().square().to(trust))
-                self._parts.append((self._place(0, top, bottom), self._place(1, left, right), gain))
+                power = _power(spectra, blur.moments(slice(top, bottom), slice(left, right)))
+                self._parts.append((self._place(0, top, bottom), self._place(1, left, right), power))
 
     def _place(self, axis: int, start: int, stop: int) -> tuple[slice, Tensor]:
         """Where a patch lies in the extended image, and its window."""
@@ -98,16 +106,26 @@ class Patches:
         window = torch.cat([ramp, torch.ones(stop - start - 2 * margin), ramp.flip(0)])
         return slice(start, stop + 2 * margin), window if axis else window[:, None]
 
-    def inverse(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
+    def inverse(self, image: Tensor, trust: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same; c = trust, (B, 1, 1, 1)."""
         plane = extended(image, *self._margins, self._boundary)
         found = torch.zeros_like(plane)
-        for (rows, down), (columns, across), gain in self._parts:
+        for (rows, down), (columns, across), power in self._parts:
             window = (down * across).to(image)
-            spectrum = torch.fft.rfft2(plane[..., rows, columns] * window, s=self._plane).mul_(gain)
+            spectrum = torch.fft.rfft2(plane[..., rows, columns] * window, s=self._plane)
+            spectrum.mul_((trust * power.to(trust)).add_(1).reciprocal_())
             back = torch.fft.irfft2(spectrum, s=self._plane)
             found[..., rows, columns].addcmul_(back[..., : window.shape[0], : window.shape[1]], window)
         return folded(found, *self._margins, self._boundary)
+
+
+def _power(spectra: Tensor, moments: Tensor) -> Tensor:
+    """The mean of |sum_g w_g K_g|^2 from the spectra (G, ...) and the mean products of weights (G, G)."""
+    seen = moments.diagonal().nonzero()[:, 0]
+    few = spectra[seen]
+    mixed = torch.einsum("gh,hij->gij", moments[seen][:, seen].to(few), few)
+    power = (few.conj() * mixed).sum(0).real
+    return power + DOUBT * power.max()
 
 
 def _margin(side: int, length: int) -> int:
