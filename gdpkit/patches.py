@@ -18,9 +18,9 @@ from gdpkit.mosaic import Mosaic
 from gdpkit.solvers import dot
 
 ITERATIONS = 100
-SETTLED = 3e-4
+SETTLED = 1e-4
 """What is left to gain of E(z) + |z - x|^2 / sigma^2, for each value of the image, where iterations end. By 1 it changes
-with the noise, so that the error is a sixtieth of what the observation and x leave open."""
+with the noise, so that the error is a hundredth of what the observation and x leave open."""
 
 PATCH, OVERLAP = 64, 48
 """The pixels from one patch to the next, and those in which they blend; more of large kernels, whose filters reach far."""
