@@ -74,7 +74,7 @@ class Spectrum:
 
         With the law of photographs, power = c / frequency^a, read off the frequencies that the kernel leaves.
         """
-        blur = self._power_of(kernel)
+        blur = power_of(kernel, self.size, self.step)
         told = (blur > TOLD**2) & (self.weight > 0)
         if told.sum() < 16:
             return math.inf
@@ -86,12 +86,13 @@ class Spectrum:
         whole = self.weight > 0
         return float((cost * whole).sum(dtype=torch.float64) / whole.sum())
 
-    def _power_of(self, kernel: Tensor) -> Tensor:
-        """|K|^2 at the frequencies, by matrices: kernels are small."""
-        down, across = (_waves(n, taps) for n, taps in zip(self.size, kernel.shape, strict=True))
-        across = across[: self.size[1] // 2 + 1].T
-        found = torch.view_as_real(down[:: self.step] @ (kernel.to(across) @ across))
-        return found.square().sum(-1)
+
+def power_of(kernel: Tensor, size: Sequence[int], step: int = 1) -> Tensor:
+    """|K|^2 on the half-plane of frequencies of this size, every `step`-th row of it; by matrices: kernels are small."""
+    down, across = (_waves(n, taps) for n, taps in zip(size, kernel.shape, strict=True))
+    across = across[: size[1] // 2 + 1].T
+    found = torch.view_as_real(down[::step] @ (kernel.to(across) @ across))
+    return found.square().sum(-1)
 
 
 @lru_cache(maxsize=8)
