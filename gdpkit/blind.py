@@ -161,7 +161,9 @@ def flattened(observed: Tensor, kernel: Tensor, price: float) -> Tensor:
     sharp = _wrapped(observed, size)
     blur = _transfer(kernel, size)
     data, power = torch.fft.rfft2(sharp).mul_(blur.conj()), blur.abs().square()
-    down, across = ((2 * math.pi * f(n)).cos() for f, n in zip((torch.fft.fftfreq, torch.fft.rfftfreq), size, strict=True))
+    down, across = (
+        (2 * math.pi * f(n)).cos() for f, n in zip((torch.fft.fftfreq, torch.fft.rfftfreq), size, strict=True)
+    )
     steepness = (4 - 2 * down[:, None] - 2 * across).to(power)
     weight = 2 * price
     while weight < 1e5:
@@ -193,7 +195,9 @@ def from_edges(sharp: Tensor, seen: Edges, size: int, ridge: float = RIDGE, towa
         across = across + inner * edges.conj()
     if towards is not None:
         power = power + lacking(power, seen, towards)
-    products, cross = (_around(spectrum, seen.size, reach) for spectrum, reach in ((power, size - 1), (across, size // 2)))
+    products, cross = (
+        _around(spectrum, seen.size, reach) for spectrum, reach in ((power, size - 1), (across, size // 2))
+    )
     energy = products[size - 1, size - 1].clamp_min(1e-12)
     gram = _toeplitz(products / energy, size)
     target = (cross / energy).reshape(-1)

@@ -26,6 +26,7 @@ ALIKE = 0.75  # correlation with the free kernel from which a simple one is cons
 LESS_ALIKE, CLEARLY = 0.5, 0.15  # the same where the simple one fits better by so much
 TRIED = 60  # of each kind, those most like the free kernel
 DESCENDED = 2
+LOOKED = 32_000  # frequencies, among which parameters are searched for
 THINNED = 3  # rows of frequencies, where the first look at those tried needs one
 HALVINGS = 5
 
@@ -88,7 +89,7 @@ class Spectrum:
 
 
 def power_of(kernel: Tensor, size: Sequence[int], step: int = 1) -> Tensor:
-    """|K|^2 on the half-plane of frequencies of this size, every `step`-th row of it; by matrices: kernels are small."""
+    """|K|^2 on the half-plane of frequencies of this size, every `step`-th row; by matrices, as kernels are small."""
     down, across = (_waves(n, taps) for n, taps in zip(size, kernel.shape, strict=True))
     across = across[: size[1] // 2 + 1].T
     found = torch.view_as_real(down[::step] @ (kernel.to(across) @ across))
@@ -129,16 +130,17 @@ def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
     size = len(kernel)
     free = spectrum.misfit(kernel)
     best, least = kernel, free
-    few = spectrum.thinned(THINNED)
+    looked = spectrum.thinned(max(1, spectrum.power.numel() // LOOKED))
+    few = looked.thinned(THINNED)
     for make, starts, steps in _families(size):
 
-        def cost(p: Parameters, make: Callable[[Parameters], Tensor] = make, seen: Spectrum = spectrum) -> float:
+        def cost(p: Parameters, make: Callable[[Parameters], Tensor] = make, seen: Spectrum = looked) -> float:
             return seen.misfit(_fitted(make(p), size))
 
         near = sorted(starts, key=lambda p: -correlation(_fitted(make(p), size), kernel))[:TRIED]
         for start in sorted(near, key=partial(cost, seen=few))[:DESCENDED]:
-            found, misfit = _descended(cost, start, steps)
-            made = _fitted(make(found), size)
+            made = _fitted(make(_descended(cost, start, steps)), size)
+            misfit = spectrum.misfit(made)
             clearly = misfit < free - CLEARLY
             if misfit < least and correlation(made, kernel) > (LESS_ALIKE if clearly else ALIKE):
                 best, least = made, misfit
@@ -174,9 +176,7 @@ def _families(size: int) -> list[tuple[Callable[[Parameters], Tensor], list[Para
     ]
 
 
-def _descended(
-    cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]
-) -> tuple[Parameters, float]:
+def _descended(cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]) -> Parameters:
     """The least cost found by stepping along one parameter at a time, with steps that halve."""
     at, least = start, cost(start)
     for halving in range(HALVINGS):
@@ -189,7 +189,7 @@ def _descended(
                     value = cost(tried)
                     if value < least - 1e-6:
                         at, least, moved = tried, value, True
-    return at, least
+    return at
 
 
 def _fitted(kernel: Tensor, size: int) -> Tensor:

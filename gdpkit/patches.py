@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -19,11 +20,11 @@ from gdpkit.solvers import dot
 
 ITERATIONS = 100
 SETTLED = 1e-4
-"""What is left to gain of E(z) + |z - x|^2 / sigma^2, for each value of the image, where iterations end. By 1 it changes
-with the noise, so that the error is a hundredth of what the observation and x leave open."""
+"""What is left to gain of E(z) + |z - x|^2 / sigma^2, for each value of the image, where iterations end. By 1 it
+changes with the noise, so that the error is a hundredth of what the observation and x leave open."""
 
 PATCH, OVERLAP = 64, 48
-"""The pixels from one patch to the next, and those in which they blend; more of large kernels, whose filters reach far."""
+"""The pixels from one patch to the next, and those in which they blend; more of large kernels, as filters reach far."""
 KERNELS = 3  # so many kernels long is the overlap, at the least
 DOUBT = 3e-3
 """How far the power of a patch is off, as a share of the largest: taken for zero where it is not, it would cost more
@@ -90,12 +91,12 @@ class Patches:
         sizes = list(zip(blur.size, blur.kernels.shape[-2:], strict=True))
         self._margins = [_margin(side, length) for side, length in sizes]
         ends = [_ends(side, 2 * margin) for (side, _), margin in zip(sizes, self._margins, strict=True)]
-        longest = [max(b - a for a, b in zip(e, e[1:], strict=False)) for e in ends]
+        longest = [max(b - a for a, b in pairwise(e)) for e in ends]
         self._plane = [fast_length(n + 2 * m) for n, m in zip(longest, self._margins, strict=True)]
         spectra = torch.fft.rfft2(blur.kernels, s=self._plane).to(torch.complex64)
         self._parts = []
-        for top, bottom in zip(ends[0], ends[0][1:], strict=False):
-            for left, right in zip(ends[1], ends[1][1:], strict=False):
+        for top, bottom in pairwise(ends[0]):
+            for left, right in pairwise(ends[1]):
                 power = _power(spectra, blur.moments(slice(top, bottom), slice(left, right)))
                 self._parts.append((self._place(0, top, bottom), self._place(1, left, right), power))
 
