@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from gdpkit import convolution, kernels
 from gdpkit.blind_spectrum import EULER, TOLD, Spectrum, fall, power_of, simplest
 
-MOST = 512  # pixels a side that are looked at; a kernel needs no more
+MOST = 384  # pixels a side that are looked at; with more, kernels were not found better
 ROUNDS = 5  # of image and kernel in turn, a scale
 STEP = 0.5**0.5  # from one scale to the next coarser one
 EDGES, EDGES_LAST, EDGES_FALL = 4e-3, 1e-4, 0.9  # price of an edge, of the L0 prior
