@@ -85,6 +85,7 @@ class Mosaic:
                 part = torch.fft.irfft2(spectrum * self._spectra[g].to(spectrum), s=self._plane)[(..., *inside)]
                 weight = weight.to(part)
                 total = part * weight if total is None else total.addcmul_(part, weight)
+            assert total is not None
             found[..., tile.rows, tile.columns] = total
         return found
 

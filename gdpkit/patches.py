@@ -109,7 +109,8 @@ class Patches:
 
     def inverse(self, image: Tensor, trust: Tensor) -> Tensor:
         """(B, C, H, W) -> the same; c = trust, (B, 1, 1, 1)."""
-        plane = extended(image, *self._margins, self._boundary)
+        tall, wide = self._margins
+        plane = extended(image, tall, wide, self._boundary)
         found = torch.zeros_like(plane)
         for (rows, down), (columns, across), power in self._parts:
             window = (down * across).to(image)
@@ -117,7 +118,7 @@ class Patches:
             spectrum.mul_((trust * power.to(trust)).add_(1).reciprocal_())
             back = torch.fft.irfft2(spectrum, s=self._plane)
             found[..., rows, columns].addcmul_(back[..., : window.shape[0], : window.shape[1]], window)
-        return folded(found, *self._margins, self._boundary)
+        return folded(found, tall, wide, self._boundary)
 
 
 def _power(spectra: Tensor, moments: Tensor) -> Tensor:
