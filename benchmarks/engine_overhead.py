@@ -49,10 +49,10 @@ def main(size: int, cases: tuple[str, ...], steps: int, runs: int) -> None:
 def _measure(size: int, cases: tuple[str, ...], steps: int, runs: int, kernels: Path) -> None:
     for case in cases:
         task, options = _case(case, kernels)
-        picture = _observed(case, size, kernels)
-        named = {"exposures": list(picture)} if task == "hdr" else {"image": picture}
         shares = []
         for run in range(runs + 1):
+            picture = _observed(case, size, kernels, run)  # another each time: what is found of one is found only once
+            named = {"exposures": list(picture)} if task == "hdr" else {"image": picture}
             timed = Timed(prior=gdpkit.load_prior())
             started = time.perf_counter()
             gdpkit.restore(task, **named, prior=timed, steps=steps if run else 1, **options)
@@ -82,9 +82,9 @@ def _kernels(folder: Path) -> Path:
     return folder / "kernels.npy"
 
 
-def _observed(case: str, size: int, kernels: Path) -> Tensor:
+def _observed(case: str, size: int, kernels: Path, seed: int = 0) -> Tensor:
     """What the degradation makes of smooth colours with fine detail, noise and rounding included."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, size // 32, size // 32, generator=generator)
     picture = F.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
     picture = (picture + 0.05 * torch.randn(picture.shape, generator=generator)).clamp(0, 1)

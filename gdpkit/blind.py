@@ -6,6 +6,7 @@ Images are (H, W) and one image is treated at a time; kernels are (size, size), 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -13,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit import convolution, kernels
-from gdpkit.blind_spectrum import EULER, TOLD, Spectrum, simplest
+from gdpkit.blind_spectrum import EULER, TOLD, Spectrum, fall, power_of, simplest
 
-MOST = 512  # pixels a side that are looked at; a kernel needs no more
+MOST = 384  # pixels a side that are looked at; with more, kernels were not found better
 ROUNDS = 5  # of image and kernel in turn, a scale
 STEP = 0.5**0.5  # from one scale to the next coarser one
 EDGES, EDGES_LAST, EDGES_FALL = 4e-3, 1e-4, 0.9  # price of an edge, of the L0 prior
@@ -68,9 +69,10 @@ def coarse_to_fine(observed: Tensor, size: int) -> Tensor:
         target = [max(16, round(scale * length)) for length in observed.shape]
         small = F.interpolate(observed[None, None], target, mode="bicubic", antialias=True, align_corners=False)[0, 0]
         kernel = _resized(kernel, side)
+        seen = Edges.of(small, side)
         for _ in range(ROUNDS):
             sharp = flattened(small, kernel, price)
-            kernel = centred(_cleaned(from_edges(sharp, small, side)))
+            kernel = centred(_cleaned(from_edges(sharp, seen, side)))
             price = max(EDGES_LAST, EDGES_FALL * price)
     return simplest(Spectrum.of(observed), kernel)
 
@@ -80,87 +82,122 @@ def refined(sharp: Tensor, observed: Tensor, kernel: Tensor) -> Tensor:
 
     It stays where the spectrum of the observed image speaks against the move.
     """
-    observed_window, sharp_window = (image[_window(observed)] for image in (observed, sharp))
-    moved = centred(_cleaned(from_edges(sharp_window, observed_window, len(kernel), PULL, kernel)))
-    spectrum = Spectrum.of(observed_window)
+    window = _window(observed)
+    grey = observed[window].contiguous()
+    seen, spectrum = _seen(grey.numpy().tobytes(), (grey.shape[0], grey.shape[1]), len(kernel))
+    moved = centred(_cleaned(from_edges(sharp[window], seen, len(kernel), PULL, kernel)))
     return moved if spectrum.misfit(moved) < spectrum.misfit(kernel) else kernel
 
 
-def lacking(sharp: Tensor, observed: Tensor, kernel: Tensor, size: list[int]) -> Tensor:
+@lru_cache(maxsize=2)
+def _seen(values: bytes, shape: tuple[int, int], size: int) -> tuple[Edges, Spectrum]:
+    """What every step of a run asks of what was observed."""
+    grey = torch.frombuffer(bytearray(values), dtype=torch.float32).view(shape)
+    return Edges.of(grey, size), Spectrum.of(grey)
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of an observed image (H, W), as spectra on the half-plane of frequencies of a plane of this size.
+
+    inner: of the differences down and across, those left out that a kernel brings in from beyond the border.
+    power: of all differences, together.
+    """
+
+    size: list[int]
+    inner: list[Tensor]
+    power: Tensor
+
+    @staticmethod
+    def of(image: Tensor, side: int) -> Edges:
+        """For kernels of this side."""
+        size = [convolution.fast_length(n + 2 * side) for n in image.shape]
+        border = side // 2
+        inner, power = [], torch.zeros(())
+        for axis in (0, 1):
+            edges = image.diff(dim=axis)
+            cut = edges[border : edges.shape[0] - border, border : edges.shape[1] - border]
+            inner.append(torch.fft.rfft2(F.pad(cut, (border,) * 4), s=size))
+            power = power + torch.fft.rfft2(edges, s=size).abs().square()
+        return Edges(size, inner, power)
+
+
+def lacking(found: Tensor, seen: Edges, kernel: Tensor) -> Tensor:
     """The power of the edges that an estimate of the sharp image does not have, on the half-plane of frequencies.
 
     An expected image is smoother than any image. Without what it lacks, the kernel that maps it to the observed one is
     too sharp, and in the end a single point: the kernel has to be the best for all images that may be meant, not for
     their mean (Levin et al., "Efficient marginal likelihood optimization in blind deconvolution", CVPR 2011). How much
     power the edges should have is read off the frequencies that the kernel leaves, and falls off with a power of the
-    frequency, as that of photographs does.
+    frequency, as that of photographs does. `found` is the power that the edges of the estimate have.
     """
-    down, across = torch.fft.fftfreq(size[0]).double()[:, None], torch.fft.rfftfreq(size[1]).double()
-    frequency = (down.square() + across.square()).sqrt()
-    steepness = 4 * ((math.pi * down).sin().square() + (math.pi * across).sin().square())
-    blur = _transfer(kernel.double(), size).abs()
-    seen, found = (
-        sum(torch.fft.rfft2(image.double().diff(dim=axis), s=size).abs().square() for axis in (0, 1))
-        for image in (observed, sharp)
-    )
-    told = (blur > TOLD) & (frequency > 2 / min(size))
+    steepness, distance, weight = _rings(*seen.size)
+    blur = power_of(kernel, seen.size)
+    told = (blur > TOLD**2) & (weight > 0)
     if told.sum() < 16:
         return torch.zeros_like(found)
-    x = frequency[told].log()
-    y = (seen / (steepness.clamp_min(1e-12) * blur.square()))[told].clamp_min(1e-12).log()
-    weight = 1 / frequency[told]  # rings of all radii count alike
-    x_mean, y_mean = ((weight * v).sum() / weight.sum() for v in (x, y))
-    slope = (weight * (x - x_mean) * (y - y_mean)).sum() / (weight * (x - x_mean).square()).sum()
-    law = y_mean + EULER + slope.clamp(-4, -1) * (frequency.clamp_min(1 / max(size)).log() - x_mean)
-    smooth = F.avg_pool2d(F.pad(found[None, None], (4, 4, 4, 4), mode="replicate"), 9, stride=1)[0, 0]
-    missing: Tensor = (law.exp() * steepness - smooth).clamp_min(0)
-    return missing
+    level = (seen.power / (steepness.clamp_min(1e-12) * blur.clamp_min(1e-30))).clamp_min_(1e-12).log_()
+    line = fall(distance, level, told * weight)
+    law = (line.slope * distance + (line.level + EULER - line.slope * line.distance)).exp_()
+    smooth = F.avg_pool2d(F.pad(found[None, None], (4, 4, 4, 4), mode="replicate"), (9, 1), stride=1)
+    smooth = F.avg_pool2d(smooth, (1, 9), stride=1)[0, 0]
+    return law.mul_(steepness).sub_(smooth).clamp_min_(0)
+
+
+@lru_cache(maxsize=2)
+def _rings(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each frequency: the power of a difference down and one across, its logarithm, and its weight."""
+    down, across = torch.fft.fftfreq(height).double()[:, None], torch.fft.rfftfreq(width).double()
+    frequency = (down.square() + across.square()).sqrt()
+    steepness = 4 * ((math.pi * down).sin().square() + (math.pi * across).sin().square())
+    weight = torch.where(frequency > 2 / min(height, width), 1 / frequency.clamp_min(1e-12), 0)  # rings count alike
+    return steepness.float(), frequency.clamp_min(1 / max(height, width)).log().float(), weight.float()
 
 
 def flattened(observed: Tensor, kernel: Tensor, price: float) -> Tensor:
     """argmin_x |k * x - y|^2 + price |grad x|_0 by half-quadratic splitting in Fourier space, (H, W)."""
     height, width = observed.shape
     size = [convolution.fast_length(length + 2 * max(kernel.shape)) for length in (height, width)]
-    whole = _wrapped(observed, size)
+    sharp = _wrapped(observed, size)
     blur = _transfer(kernel, size)
-    slopes = [_transfer(torch.tensor(k, dtype=observed.dtype), size) for k in ([[0, -1.0, 1.0]], [[0], [-1.0], [1.0]])]
-    data, power = blur.conj() * torch.fft.rfft2(whole), blur.abs().square()
-    steepness = sum(s.abs().square() for s in slopes)
-    sharp, weight = whole, 2 * price
+    data, power = torch.fft.rfft2(sharp).mul_(blur.conj()), blur.abs().square()
+    down, across = (
+        (2 * math.pi * f(n)).cos() for f, n in zip((torch.fft.fftfreq, torch.fft.rfftfreq), size, strict=True)
+    )
+    steepness = (4 - 2 * down[:, None] - 2 * across).to(power)
+    weight = 2 * price
     while weight < 1e5:
         down, across = (_difference(sharp, axis) for axis in (0, 1))
-        kept = down.square() + across.square() > price / weight
-        edges = slopes[1].conj() * torch.fft.rfft2(down * kept) + slopes[0].conj() * torch.fft.rfft2(across * kept)
-        sharp = torch.fft.irfft2((data + weight * edges) / (power + weight * steepness), s=size)
+        kept = down.square().addcmul_(across, across) > price / weight
+        down.mul_(kept)
+        across.mul_(kept)
+        edges = down.roll(-1, 0).sub_(down).add_(across.roll(-1, 1)).sub_(across)
+        spectrum = torch.fft.rfft2(edges).mul_(weight).add_(data)
+        sharp = torch.fft.irfft2(spectrum.mul_((power + weight * steepness).reciprocal_()), s=size)
         weight = 2 * weight
     return sharp[:height, :width]
 
 
 def _difference(image: Tensor, axis: int) -> Tensor:
-    return image.roll(1, axis) - image
+    return image.roll(1, axis).sub_(image)
 
 
-def from_edges(
-    sharp: Tensor, observed: Tensor, size: int, ridge: float = RIDGE, towards: Tensor | None = None
-) -> Tensor:
+def from_edges(sharp: Tensor, seen: Edges, size: int, ridge: float = RIDGE, towards: Tensor | None = None) -> Tensor:
     """The kernel that best maps the edges of the sharp image to those of the observed one, (size, size).
 
     argmin_k |k * grad x - grad y|^2 / |grad x|^2 + ridge |k - towards|^2 over kernels that are not negative and sum to
     one, by accelerated projected gradients on the correlations of the edges. `towards` is 0 where it is not given.
     """
-    border = size // 2
-    products = torch.zeros(2 * size - 1, 2 * size - 1, dtype=torch.float64, device=sharp.device)
-    cross = torch.zeros(size, size, dtype=torch.float64, device=sharp.device)
+    power, across = torch.zeros(()), torch.zeros(())
+    for axis, inner in enumerate(seen.inner):
+        edges = torch.fft.rfft2(sharp.diff(dim=axis), s=seen.size)
+        power = power + edges.abs().square()
+        across = across + inner * edges.conj()
     if towards is not None:
-        length = [convolution.fast_length(n + 2 * size) for n in sharp.shape]
-        missing = torch.fft.irfft2(lacking(sharp, observed, towards, length), s=length)
-        reach = torch.arange(1 - size, size)
-        products = missing[reach % length[0]][:, reach % length[1]]
-    for axis in (0, 1):
-        a, b = (image.double().diff(dim=axis) for image in (sharp, observed))
-        inner = F.pad(b[border : b.shape[0] - border, border : b.shape[1] - border], (border,) * 4)
-        products = products + _correlation(a, a, 2 * size - 1)
-        cross = cross + _correlation(inner, a, size)
+        power = power + lacking(power, seen, towards)
+    products, cross = (
+        _around(spectrum, seen.size, reach) for spectrum, reach in ((power, size - 1), (across, size // 2))
+    )
     energy = products[size - 1, size - 1].clamp_min(1e-12)
     gram = _toeplitz(products / energy, size)
     target = (cross / energy).reshape(-1)
@@ -243,12 +280,11 @@ def _transfer(kernel: Tensor, size: list[int]) -> Tensor:
     return spectrum
 
 
-def _correlation(a: Tensor, b: Tensor, size: int) -> Tensor:
-    """sum_p a(p) b(p - t) for shifts t of up to size // 2, (size, size)."""
-    length = [convolution.fast_length(n + size) for n in a.shape]
-    found: Tensor = torch.fft.irfft2(torch.fft.rfft2(a, s=length) * torch.fft.rfft2(b, s=length).conj(), s=length)
-    reach = torch.arange(-(size // 2), size // 2 + 1)
-    return found[reach % length[0]][:, reach % length[1]]
+def _around(spectrum: Tensor, size: list[int], reach: int) -> Tensor:
+    """The part around the origin of the plane that has this spectrum, so far in each direction, float64."""
+    plane: Tensor = torch.fft.irfft2(spectrum, s=size)
+    at = torch.arange(-reach, reach + 1)
+    return plane[at % size[0]][:, at % size[1]].double()
 
 
 def _toeplitz(products: Tensor, size: int) -> Tensor:

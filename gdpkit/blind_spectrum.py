@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -25,17 +26,28 @@ ALIKE = 0.75  # correlation with the free kernel from which a simple one is cons
 LESS_ALIKE, CLEARLY = 0.5, 0.15  # the same where the simple one fits better by so much
 TRIED = 60  # of each kind, those most like the free kernel
 DESCENDED = 2
+LOOKED = 32_000  # frequencies, among which parameters are searched for
+THINNED = 3  # rows of frequencies, where the first look at those tried needs one
 HALVINGS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The power spectrum of a grey image (H, W), on the half-plane of frequencies, and its noise."""
+    """The power spectrum of a grey image (H, W), at some frequencies of the half-plane, and its noise.
+
+    power: (rows, columns); its logarithm is `level`, and that of the frequency is `distance`.
+    size: (H, W), and of the rows of frequencies every `step`-th is there.
+    weight: of each frequency where the law of photographs is read, so that rings of all radii count alike; 0 where the
+        window of the image shows.
+    """
 
     power: Tensor
-    frequency: Tensor
     noise: Tensor
+    weight: Tensor
+    level: Tensor
+    distance: Tensor
     size: tuple[int, int]
+    step: int = 1
 
     @staticmethod
     def of(image: Tensor) -> Spectrum:
@@ -44,30 +56,70 @@ class Spectrum:
         window = torch.hann_window(height, dtype=torch.float64)[:, None] * torch.hann_window(width, dtype=torch.float64)
         power = torch.fft.rfft2((image.double() - image.double().mean()) * window).abs().square()
         power = power / window.square().sum() + 1e-14
-        down, across = torch.fft.fftfreq(height).double()[:, None], torch.fft.rfftfreq(width).double()
+        down, across = torch.fft.fftfreq(height).double(), torch.fft.rfftfreq(width).double()
         smooth = F.avg_pool2d(power[None, None], 3, stride=1)
         noise = smooth.flatten().kthvalue(max(1, smooth.numel() // 50)).values / 0.45  # so low is 2 % of such means
-        return Spectrum(power, (down.square() + across.square()).sqrt(), noise, (height, width))
+        frequency = (down[:, None].square() + across.square()).sqrt()
+        weight = torch.where(frequency > 3 / min(height, width), 1 / frequency.clamp_min(1e-12), 0)
+        # In float32 the many evaluations take half as long; sums are in float64.
+        far = frequency.clamp_min(1 / max(height, width)).log()
+        return Spectrum(power.float(), noise.float(), weight.float(), power.log().float(), far.float(), (height, width))
+
+    def thinned(self, step: int) -> Spectrum:
+        """At every so many rows of frequencies, for a first look."""
+        power, weight, level, distance = (t[::step] for t in (self.power, self.weight, self.level, self.distance))
+        return Spectrum(power, self.noise, weight, level, distance, self.size, step * self.step)
 
     def misfit(self, kernel: Tensor) -> float:
         """How badly a kernel explains the powers, a mean over frequencies (Whittle's likelihood, cut off above).
 
         With the law of photographs, power = c / frequency^a, read off the frequencies that the kernel leaves.
         """
-        padded = torch.zeros(self.size, dtype=torch.float64)
-        padded[: kernel.shape[0], : kernel.shape[1]] = kernel.double()
-        blur = torch.fft.rfft2(padded).abs().square()
-        whole = self.frequency > 3 / min(self.size)
-        told = (blur > TOLD**2) & whole
+        blur = power_of(kernel, self.size, self.step)
+        told = (blur > TOLD**2) & (self.weight > 0)
         if told.sum() < 16:
             return math.inf
-        x, y = self.frequency[told].log(), (self.power[told] / blur[told]).log() + EULER
-        weight = 1 / self.frequency[told]
-        x_mean, y_mean = ((weight * v).sum() / weight.sum() for v in (x, y))
-        slope = (weight * (x - x_mean) * (y - y_mean)).sum() / (weight * (x - x_mean).square()).sum()
-        law = (y_mean + slope.clamp(-4, -1) * (self.frequency[whole].log() - x_mean)).exp()
-        expected = law * blur[whole] + self.noise
-        return float(((self.power[whole] / expected).clamp_max(WORST) + expected.log()).mean())
+        weight, floor = told * self.weight, blur.clamp_min(1e-30)
+        found = fall(self.distance, self.level - floor.log() + EULER, weight)
+        law = found.slope * self.distance + (found.level - found.slope * found.distance)
+        expected = law.exp_().mul_(blur).add_(self.noise)
+        cost = (self.power / expected).clamp_max_(WORST).add_(expected.log_())
+        whole = self.weight > 0
+        return float((cost * whole).sum(dtype=torch.float64) / whole.sum())
+
+
+def power_of(kernel: Tensor, size: Sequence[int], step: int = 1) -> Tensor:
+    """|K|^2 on the half-plane of frequencies of this size, every `step`-th row; by matrices, as kernels are small."""
+    down, across = (_waves(n, taps) for n, taps in zip(size, kernel.shape, strict=True))
+    across = across[: size[1] // 2 + 1].T
+    found = torch.view_as_real(down[::step] @ (kernel.to(across) @ across))
+    return found.square().sum(-1)
+
+
+@lru_cache(maxsize=8)
+def _waves(size: int, taps: int) -> Tensor:
+    """exp(-2 pi i f t) at the frequencies of a transform of this size, for t from 0, (size, taps)."""
+    angle = torch.fft.fftfreq(size).double()[:, None] * torch.arange(taps)
+    return torch.polar(torch.ones_like(angle), -2 * math.pi * angle).to(torch.complex64)
+
+
+@dataclass(frozen=True)
+class Fall:
+    """The line through logarithms of powers: `level` at the logarithm `distance` of a frequency, and its slope."""
+
+    level: float
+    distance: float
+    slope: float
+
+
+def fall(distance: Tensor, level: Tensor, weight: Tensor) -> Fall:
+    """By least squares; photographs fall off with a power of the frequency between the first and the fourth."""
+    share = weight / weight.sum(dtype=torch.float64)
+    x, y = (float((share * v).sum(dtype=torch.float64)) for v in (distance, level))
+    off = distance - x
+    share = share * off
+    slope = float((share * (level - y)).sum(dtype=torch.float64) / (share * off).sum(dtype=torch.float64))
+    return Fall(y, x, min(max(slope, -4.0), -1.0))
 
 
 def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
@@ -78,15 +130,17 @@ def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
     size = len(kernel)
     free = spectrum.misfit(kernel)
     best, least = kernel, free
+    looked = spectrum.thinned(max(1, spectrum.power.numel() // LOOKED))
+    few = looked.thinned(THINNED)
     for make, starts, steps in _families(size):
 
-        def cost(p: Parameters, make: Callable[[Parameters], Tensor] = make) -> float:
-            return spectrum.misfit(_fitted(make(p), size))
+        def cost(p: Parameters, make: Callable[[Parameters], Tensor] = make, seen: Spectrum = looked) -> float:
+            return seen.misfit(_fitted(make(p), size))
 
         near = sorted(starts, key=lambda p: -correlation(_fitted(make(p), size), kernel))[:TRIED]
-        for start in sorted(near, key=cost)[:DESCENDED]:
-            found, misfit = _descended(cost, start, steps)
-            made = _fitted(make(found), size)
+        for start in sorted(near, key=partial(cost, seen=few))[:DESCENDED]:
+            made = _fitted(make(_descended(cost, start, steps)), size)
+            misfit = spectrum.misfit(made)
             clearly = misfit < free - CLEARLY
             if misfit < least and correlation(made, kernel) > (LESS_ALIKE if clearly else ALIKE):
                 best, least = made, misfit
@@ -122,9 +176,7 @@ def _families(size: int) -> list[tuple[Callable[[Parameters], Tensor], list[Para
     ]
 
 
-def _descended(
-    cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]
-) -> tuple[Parameters, float]:
+def _descended(cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]) -> Parameters:
     """The least cost found by stepping along one parameter at a time, with steps that halve."""
     at, least = start, cost(start)
     for halving in range(HALVINGS):
@@ -137,7 +189,7 @@ def _descended(
                     value = cost(tried)
                     if value < least - 1e-6:
                         at, least, moved = tried, value, True
-    return at, least
+    return at
 
 
 def _fitted(kernel: Tensor, size: int) -> Tensor:

@@ -155,20 +155,21 @@ def periodic_filter(kernel: Tensor, height: int, width: int) -> SingularSystem:
     padded = torch.zeros(height, width, dtype=torch.float64)
     down, right = torch.meshgrid(torch.arange(rows) - rows // 2, torch.arange(columns) - columns // 2, indexing="ij")
     padded.index_put_((down % height, right % width), kernel.double(), accumulate=True)
-    spectrum = torch.fft.fft2(padded)
-    values = spectrum.abs()
-    phase = torch.where(values > 0, spectrum / values.clamp_min(1e-300), torch.ones_like(spectrum))
 
-    def turned(x: Tensor, by: Tensor) -> Tensor:
-        filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(x) * by.to(x.device, x.dtype.to_complex())).real
+    def turned(x: Tensor, back: bool) -> Tensor:
+        # Made anew where it is asked for, once a run: in float64 it is as large as two images.
+        spectrum = torch.fft.fft2(padded)
+        phase = torch.where(spectrum == 0, torch.ones_like(spectrum), torch.sgn(spectrum))
+        phase = (phase.conj() if back else phase).to(x.device, x.dtype.to_complex())
+        filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(x) * phase).real
         return filtered
 
     return SingularSystem(
-        values=values,
+        values=torch.fft.fft2(padded).abs(),
         analyse=_hartley,
         synthesise=_hartley,
-        observe=lambda y: _hartley(turned(y, phase.conj())),
-        render=lambda c: turned(_hartley(c), phase),
+        observe=lambda y: _hartley(turned(y, back=True)),
+        render=lambda c: turned(_hartley(c), back=False),
     )
 
 

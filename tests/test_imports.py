@@ -50,6 +50,8 @@ LEVELS = {
             "kernels",
             "convolution",
             "borders",
+            "mosaic",
+            "patches",
             "blind",
             "blind_spectrum",
             "recording",

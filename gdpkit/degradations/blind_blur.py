@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit.components import Degradation, Shape, Unknowns
+from gdpkit.components import Degradation, Shape, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
@@ -52,6 +52,12 @@ class BlindBlur(Degradation):
         from gdpkit import convolution
 
         return convolution.transposed(observed, kernel, self.boundary)
+
+    def near(self, shape: Shape, *, kernel: Tensor) -> SingularSystem | None:  # type: ignore[override]
+        """Of the kernel, or of the mean of several, as if borders wrapped."""
+        from gdpkit import spectra
+
+        return spectra.periodic_filter(kernel.mean(0).cpu(), *shape[1:])
 
     def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float, *, kernel: Tensor) -> Tensor | None:
         """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for; else None."""

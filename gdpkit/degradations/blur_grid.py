@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from gdpkit.components import Degradation
+from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.degradations.blur import BOUNDARIES
 from gdpkit.params import param
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from gdpkit.mosaic import Mosaic
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,28 @@ class BlurGrid(Degradation):
 
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) -> the same size."""
-        from gdpkit import convolution
-
-        return convolution.convolve_grid(image, self.weights(), self.boundary)
+        return self._mosaic(image).blurred(image)
 
     def adjoint(self, observed: Tensor) -> Tensor:
         """The transpose."""
-        from gdpkit import convolution
+        return self._mosaic(observed).transposed(observed)
 
-        return convolution.transposed_grid(observed, self.weights(), self.boundary)
+    def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor:
+        """The mean of N(image, sigma^2) given what was observed with this noise."""
+        from gdpkit import patches
+
+        return patches.prox(image, observed, self._mosaic(image), sigma, noise)
+
+    def near(self, shape: Shape, **unknowns: Tensor) -> SingularSystem | None:
+        """Of the mean kernel, as if borders wrapped."""
+        from gdpkit import spectra
+
+        return spectra.periodic_filter(self.weights().mean((0, 1)), *shape[1:])
+
+    def _mosaic(self, image: Tensor) -> Mosaic:
+        from gdpkit import mosaic
+
+        return mosaic.mosaic(self.weights(), image.shape[-2], image.shape[-1], self.boundary)
 
     def propagate(self, sigma: float) -> float:
         """Averaging independent noise divides it: by the Euclidean norm of the kernels, on average."""
