@@ -61,6 +61,7 @@ class Windowed(Prior):
 @click.option("--side", default=384, show_default=True)
 @click.option("--hole", default=128, show_default=True)
 @click.option("--steps", default=20, show_default=True)
+@click.option("--sampler", default="hqs", show_default=True, help="For holes.")
 @click.option("--every", default=1, show_default=True, help="Use every so many photographs.")
 @click.option("--pairs", is_flag=True, help="Low light instead of holes.")
 @click.option("--every-pixel", "stride", default=1, show_default=True, help="Of pairs, use every so many pixels.")
@@ -71,6 +72,7 @@ def main(
     side: int,
     hole: int,
     steps: int,
+    sampler: str,
     every: int,
     pairs: bool,
     stride: int,
@@ -84,7 +86,7 @@ def main(
     if pairs:
         scores, seconds, count = low_light(photos, stride, prior, save)
     else:
-        scores, seconds, count = holes(photos, side, hole, steps, every, prior, save)
+        scores, seconds, count = holes(photos, side, hole, steps, sampler, every, prior, save)
     table = Table("method", "PSNR dB", "over off", "least", "most", "s a photograph")
     for name, found in scores.items():
         gains = [a - b for a, b in zip(found, scores["off"], strict=True)]
@@ -100,7 +102,7 @@ def main(
 
 
 def holes(
-    folder: Path, side: int, hole: int, steps: int, every: int, prior: Prior, save: Path | None
+    folder: Path, side: int, hole: int, steps: int, sampler: str, every: int, prior: Prior, save: Path | None
 ) -> tuple[Scores, dict[str, float], int]:
     """A square hole in each photograph of a folder."""
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in (".png", ".jpg"))[::every]
@@ -127,9 +129,9 @@ def holes(
                     answer = guidance.smooth(EnergyObjective(aim), 0.3)
                 problem = problem if answer is None else guided(problem, answer)
                 with mock.patch.object(type(task), "problem", lambda _, found=problem: found):
-                    result = gdpkit.restore(task, prior=prior, steps=steps, hierarchy="off")
+                    result = gdpkit.restore(task, prior=prior, sampler=sampler, steps=steps, hierarchy="off")
             else:
-                result = gdpkit.restore(task, prior=prior, steps=steps, hierarchy=wish)
+                result = gdpkit.restore(task, prior=prior, sampler=sampler, steps=steps, hierarchy=wish)
             shown[name] = result.tensor
             seconds[name] += time.perf_counter() - started
             if name == "off":
