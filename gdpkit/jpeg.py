@@ -14,6 +14,7 @@ from gdpkit import dct, functional
 
 BLOCK = 8
 CORRECTIONS = 12
+FELT = 0.5  # of 0..255: a smaller error is hardly more than the rounding of levels
 ROWS = 16  # of pixels that have whole blocks of chroma
 HALO = 2 * ROWS  # rows, more than twice the corrections
 REACH = 6.0
@@ -190,10 +191,10 @@ def in_strips(change: Callable[..., Tensor], *images: Tensor) -> Tensor:
     return out
 
 
-def thinned(image: Tensor) -> Tensor:
-    """Some rows of blocks of a large picture, evenly spread, on top of one another."""
+def thinned(image: Tensor, pixels: int | None = None) -> Tensor:
+    """Some rows of blocks of a large picture, evenly spread, on top of one another: about so many pixels."""
     height, width = image.shape[-2:]
-    most = max(1, functional.STRIP // (width * ROWS))
+    most = max(1, (pixels or functional.STRIP) // (width * ROWS))
     if height // ROWS <= most:
         return image
     tops = torch.linspace(0, height // ROWS - 1, most).round().long().tolist()

@@ -13,13 +13,13 @@ from dataclasses import astuple, replace
 import torch
 from torch import Tensor
 
-from gdpkit import functional
+from gdpkit import functional, jpeg, jpeg_history
 from gdpkit.components import Chain, Degradation
+from gdpkit.degradations.jpeg import Jpeg
 from gdpkit.degradations.noise import GaussianNoise
 from gdpkit.degradations.stored_jpeg import StoredJpeg
 from gdpkit.images import Picture
 
-FELT = 0.5  # of 0..255: less is hardly more than the rounding of levels
 ROUGH = 1.4  # deviations: errors that keep to the edges of blocks are worse than white noise as strong
 BELIEF = 1.4  # deviations of the noise: how far a prediction may be from what was seen
 
@@ -47,14 +47,29 @@ def apart(degradation: Degradation, observed: Tensor) -> tuple[Degradation, Degr
     ] is not last else None
 
 
-def of_file(picture: Picture) -> tuple[Degradation | None, float]:
-    """How its file recorded a picture, and the deviation of what that took in 0..255; (None, 0) where it is little."""
-    if picture.coding is None:
-        return None, 0.0
-    steps, chroma, orientation = astuple(picture.coding)
-    recorder = StoredJpeg(steps=steps, chroma=chroma, orientation=orientation)
-    error = recorder.error(picture.pixels)
-    return (recorder, math.hypot(recorder.noise_sigma, ROUGH * error)) if error > FELT else (None, 0.0)
+def of_file(picture: Picture) -> tuple[Degradation | None, float, str]:
+    """How JPEG recorded a picture, the deviation of what that took in 0..255, and a sentence that tells.
+
+    Told from the file, or from the pixels of another kind of file that was made of a JPEG. (None, 0, "") where it was
+    none, or where it took little.
+    """
+    recorder, told = _recorder(picture)
+    error = 0.0 if recorder is None else recorder.error(picture.pixels)
+    if recorder is None or error <= jpeg.FELT:
+        return None, 0.0, ""
+    error = math.hypot(recorder.noise_sigma, ROUGH * error)
+    return recorder, error, f"{told}what JPEG took from it counts as noise of sigma {error:.1f}"
+
+
+def _recorder(picture: Picture) -> tuple[Jpeg | None, str]:
+    if picture.coding is not None:
+        steps, chroma, orientation = astuple(picture.coding)
+        return StoredJpeg(steps=steps, chroma=chroma, orientation=orientation), ""
+    quality = jpeg_history.quality(picture.pixels) if picture.bits == 8 else None
+    if quality is None:
+        return None, ""
+    model = Jpeg(quality=quality, chroma=jpeg_history.chroma(picture.pixels, quality))
+    return model, f"it was a JPEG of quality {quality} before, say its pixels: "
 
 
 def moved(recorder: Degradation, predicted: Tensor, recorded: Tensor, weight: Tensor | None, sigma: float) -> Tensor:

@@ -55,6 +55,7 @@ LEVELS = {
             "blind",
             "blind_spectrum",
             "recording",
+            "jpeg_history",
             "estimate",
             "exposure",
             "jpeg",

@@ -86,10 +86,10 @@ class PhotoTask(Task):
         stated, (degradation, recorder) = degradation, recording.apart(degradation, observed)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
         if self.undoes_jpeg and degradation is stated and observed.shape == picture.pixels.shape:
-            recorder, error = recording.of_file(picture)
+            recorder, error, told = recording.of_file(picture)
             sigma = math.hypot(sigma, error)
             if recorder is not None:
-                picture = picture.noted(f"what JPEG took from it counts as noise of sigma {error:.1f}")
+                picture = picture.noted(told)
         weight = degradation.measured(observed)
         if weight is not None and not bool((weight > 0).any()):
             raise ImageError(f"{picture.source}: nothing of it is measured, so nothing tells what it showed")

@@ -37,7 +37,8 @@ class Denoise(PhotoTask):
     White noise is the default; how strong it is is estimated from the photograph unless `--sigma` says so, and a line
     tells the estimate. `--poisson` is for photographs whose bright parts are noisier than the dark ones: the
     variance is `--gain` times the level plus the square of `--read`, estimated unless given. `--jpeg` is for files that
-    were compressed too much: `auto` takes the quantisation tables from the file itself, a number is the quality.
+    were compressed too much: `auto` takes the quantisation tables from the file itself, or tells them from the
+    pixels; a number is the quality.
     A grey photograph stays grey.
     """
 
@@ -116,29 +117,41 @@ class Denoise(PhotoTask):
         return replace(self.problem_of(replace(picture, pixels=stabilised), model), source=picture)
 
     def _of_jpeg(self, picture: Picture) -> Problem:
+        model, note = self._told(picture) if self.jpeg == "auto" else self._given(picture, int(self.jpeg or 0))
+        return self.problem_of(_noted(picture, note), model)
+
+    @staticmethod
+    def _told(picture: Picture) -> tuple[Jpeg, str]:
+        """By the tables of the file, or as the pixels say of a picture that is stored as something else now."""
+        import torch
+
+        from gdpkit import jpeg, jpeg_history
+
+        if (file := picture.coding) is not None:
+            quality = jpeg.quality_of(torch.tensor(file.steps[:64]).reshape(8, 8))
+            stored = StoredJpeg(steps=file.steps, chroma=file.chroma, orientation=file.orientation)
+            return stored, f"JPEG of quality {quality} and {file.chroma} chroma, says the file"
+        found = jpeg_history.quality(picture.pixels)
+        if found is None:
+            unless = "or none that is grey, or YCbCr of 4:4:4, 4:2:2 or 4:2:0"
+            raise GdpkitError(f"{picture.source} is no JPEG file, {unless}: say its quality, as in --jpeg 30")
+        model = Jpeg(quality=found, chroma=jpeg_history.chroma(picture.pixels, found))
+        return model, f"it was a JPEG of quality {found} and {model.chroma} chroma before, say its pixels"
+
+    @staticmethod
+    def _given(picture: Picture, quality: int) -> tuple[Jpeg, str]:
+        """Of this quality, with the chroma that explains the pixels best."""
         from gdpkit import jpeg
         from gdpkit_denoise import functional
 
-        file = picture.coding
-        if self.jpeg == "auto":
-            if file is None:
-                unless = "or none that is grey, or YCbCr of 4:4:4, 4:2:2 or 4:2:0"
-                raise GdpkitError(f"{picture.source} is no JPEG file, {unless}: say its quality, as in --jpeg 30")
-            model: Jpeg = StoredJpeg(steps=file.steps, chroma=file.chroma, orientation=file.orientation)
-            import torch
-
-            quality = jpeg.quality_of(torch.tensor(file.steps[:64]).reshape(8, 8))
-            note = f"JPEG of quality {quality} and {file.chroma} chroma, says the file"
-        else:
-            assert self.jpeg is not None
-            orientation = 1 if file is None else file.orientation
-            models = [StoredJpeg(quality=int(self.jpeg), chroma=c, orientation=orientation) for c in jpeg.CHROMA]
-            misfits = [functional.misfit(picture.pixels, m(picture.pixels)) for m in models]
-            model, least = min(zip(models, misfits, strict=True), key=lambda pair: pair[1])
-            note = f"JPEG of quality {self.jpeg} and {model.chroma} chroma"
-            if least > ALIKE:
-                note += f", which it does not look like (compressing it again changes it by {least:.1f} levels)"
-        return self.problem_of(_noted(picture, note), model)
+        orientation = 1 if picture.coding is None else picture.coding.orientation
+        models = [StoredJpeg(quality=quality, chroma=c, orientation=orientation) for c in jpeg.CHROMA]
+        misfits = [functional.misfit(picture.pixels, m(picture.pixels)) for m in models]
+        model, least = min(zip(models, misfits, strict=True), key=lambda pair: pair[1])
+        note = f"JPEG of quality {quality} and {model.chroma} chroma"
+        if least > ALIKE:
+            note += f", which it does not look like (compressing it again changes it by {least:.1f} levels)"
+        return model, note
 
     def finish(self, result: Result) -> Tensor:
         """Back from stabilised levels; else without what clipping the noise did to the darkest and brightest."""
