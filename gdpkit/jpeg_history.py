@@ -12,7 +12,7 @@ PIXELS = 2**15
 CELLS = 0.4
 """Coefficients so near to the middles of cells other than that of 0, as a share of the mean square within a cell, were
 rounded to them. Of others it is about 1, and of JPEGs 1.6 / step^2, as their pixels were rounded to whole levels."""
-ROUNDED = 0.6  # median, in levels: what is farther from the middles had noise since, which hides the cells
+ROUNDED = 0.8  # median, in levels: what is farther from the middles had noise since, which hides the cells
 LEAST = 100
 """So many such coefficients tell: those near 0 say nothing, as a smooth picture has no others."""
 
