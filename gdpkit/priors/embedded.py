@@ -37,7 +37,7 @@ class EmbeddedPrior(Prior):
         from gdpkit.priors.unet import SIGMA_RANGE
 
         network = checkpoint.load_unet(self.file, noisy.device).network
-        sigmas = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).expand(len(noisy))
+        sigmas = functional.levels(sigma, noisy, torch.float32).expand(len(noisy))
         height, width = noisy.shape[-2:]
         below, right = -height % network.multiple, -width % network.multiple
         x = functional.pad_reflect(2 * noisy - 1, 0, right, 0, below)

@@ -187,8 +187,8 @@ def _uneven(system: SingularSystem) -> bool:
     """Whether pixels are seen one by one, with noise that differs."""
     if not system.pixelwise:
         return False
-    seen = system.values[system.values > 0]
-    return bool(seen.numel()) and bool(seen.max() > EQUAL * seen.min())
+    s = system.values
+    return bool(s.max() > EQUAL * torch.where(s > 0, s, math.inf).min())
 
 
 def relaxation(before: Tensor, denoised: Tensor, answered: Tensor) -> Tensor:
