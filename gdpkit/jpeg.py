@@ -76,7 +76,8 @@ def _to_ycc(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _to_rgb(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.linalg.inv(torch.tensor(_TO_YCC, dtype=torch.float64)).to(device, dtype)
+    back: Tensor = torch.linalg.inv(torch.tensor(_TO_YCC, dtype=torch.float64))
+    return back.to(device, dtype)
 
 
 def powers() -> Tensor:

@@ -121,7 +121,8 @@ class PeakMemory:
         """Start measuring."""
         self._device = device
         if device.type == "cuda":
-            torch.cuda.init()  # with a prior without weights nothing may have been there yet
+            # With a prior without weights nothing may have been there yet.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(device)
 
     def mib(self) -> float | None:

@@ -21,8 +21,10 @@ def _same(t: Tensor) -> Tensor:
 
 
 class Brought:
-    """A tensor on the device and in the type of what it is multiplied with. On a GPU it stays there for the next time:
-    to bring what is as large as an image, and to wait for it, takes longer than the product."""
+    """A tensor on the device and in the type of what it is multiplied with.
+
+    On a GPU it stays there for the next time: to bring what is as large as an image takes longer than the product.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         self._own, self._there = tensor, tensor

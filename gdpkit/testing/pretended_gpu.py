@@ -7,9 +7,10 @@ which CUDA refuses, raise here as well. What waits for the GPU is counted by its
 
 from __future__ import annotations
 
-import traceback
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +21,16 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 GPU = torch.device("cuda", 0)
 WAITING = ("item", "tolist", "__bool__", "__float__", "__int__", "__index__", "equal", "nonzero", "numpy", "cpu")
-INDEXED = ("__set__", "_has_compatible_shallow_copy_type", "__getitem__", "__setitem__", "copy_", "index_put_", "to", "type_as")
+INDEXED = (
+    "__set__",
+    "_has_compatible_shallow_copy_type",
+    "__getitem__",
+    "__setitem__",
+    "copy_",
+    "index_put_",
+    "to",
+    "type_as",
+)
 """What takes tensors of the CPU beside those of the GPU: indices, and whatever copies."""
 
 
@@ -41,7 +51,7 @@ class PretendedGpu(TorchFunctionMode):
 
     def device(self, tensor: Tensor) -> torch.device:
         """Where a tensor is."""
-        return GPU if self.holds(tensor) else torch.device("cpu")
+        return GPU if self.holds(tensor) else tensor.device
 
     def put(self, value: Any) -> Any:
         """Note that a tensor, or those of a tuple, are on the GPU."""
@@ -55,8 +65,7 @@ class PretendedGpu(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         owner = getattr(getattr(func, "__self__", None), "__name__", "")
         if name == "__get__" and owner in ("device", "is_cuda"):
-            there = self.holds(args[0])
-            return there if owner == "is_cuda" else self.device(args[0])
+            return self.holds(args[0]) if owner == "is_cuda" else self.device(args[0])
         if name in ("__get__", "_parse_to") or func is torch.device:
             return func(*args, **kwargs)
         if name == "pin_memory":  # there is nothing to pin it for
@@ -72,7 +81,12 @@ class PretendedGpu(TorchFunctionMode):
                 self._wait(name, there)
             elif name == "to" and tensors and self.holds(tensors[0]) != to_gpu:
                 kwargs["copy"] = True  # else a tensor of this type would be both
-            if to_gpu and here and name in ("to", "as_tensor", "tensor", "new_tensor") and not kwargs.get("non_blocking"):
+            if (
+                to_gpu
+                and here
+                and name in ("to", "as_tensor", "tensor", "new_tensor")
+                and not kwargs.get("non_blocking")
+            ):
                 self.moves[_place()] += 1
             made = func(*args, **kwargs)
             return self.put(made) if to_gpu else made
@@ -84,7 +98,9 @@ class PretendedGpu(TorchFunctionMode):
                 raise TypeError(f"can't convert a CUDA tensor to numpy, at {_place()}")
         if there and name not in INDEXED and (mixed := [t for t in here if t.ndim]):
             shapes = [tuple(t.shape) for t in mixed]
-            raise RuntimeError(f"{resolve_name(func) or name} of tensors on the GPU and of {shapes} on the CPU, {_place()}")
+            raise RuntimeError(
+                f"{resolve_name(func) or name} of tensors on the GPU and of {shapes} on the CPU, {_place()}"
+            )
         if name in ("__getitem__", "__setitem__") and here and there and not self.holds(args[0]):
             raise RuntimeError(f"{name} of a tensor on the CPU with one on the GPU, at {_place()}")
         made = func(*args, **kwargs)
@@ -115,10 +131,12 @@ def _without_device(
     args: Any, kwargs: dict[str, Any], mode: PretendedGpu, moves: bool
 ) -> tuple[Any, Any, torch.device | None]:
     """The arguments without the device that they ask for, and that device."""
-    wanted: Any = kwargs.pop("device", None)
-    kept = []
+    wanted: Any = None
+    if _is_place(kwargs.get("device")):
+        wanted = kwargs.pop("device")
+    kept: list[Any] = []
     for k, value in enumerate(args):
-        if isinstance(value, torch.device) or (isinstance(value, str) and value.startswith(("cuda", "cpu"))):
+        if _is_place(value):
             wanted = value
             kept += [torch.device("cpu")] if moves else []
         elif moves and k and isinstance(value, Tensor):  # x.to(other), x.type_as(other)
@@ -129,8 +147,17 @@ def _without_device(
     return tuple(kept), kwargs, None if wanted is None else torch.device(wanted)
 
 
+def _is_place(value: Any) -> bool:
+    """Whether it names the CPU or a GPU."""
+    return isinstance(value, torch.device | str) and str(value).partition(":")[0] in ("cuda", "cpu")
+
+
 def _place() -> str:
     """The nearest line of gdpkit, or of a plugin, that is being executed."""
-    lines = [f for f in traceback.extract_stack() if "gdpkit" in f.filename.rsplit("/", 3)[-2] or "/gdpkit" in f.filename]
-    lines = [f for f in lines if "pretended_gpu" not in f.filename and "/tests/" not in f.filename]
-    return f"{lines[-1].filename.rpartition('gdpkit')[2]}:{lines[-1].lineno} {lines[-1].line}" if lines else "?"
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        folder, name = ("/" + frame.f_code.co_filename).split("/")[-2:]
+        if "gdpkit" in frame.f_code.co_filename and folder not in ("testing", "tests"):
+            return f"{folder}/{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "?"
