@@ -28,7 +28,7 @@ def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device
 
 
 def levels(sigma: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """Noise levels on the device of a tensor, (1,) or as given. A number is written there, not brought and waited for."""
+    """Noise levels on the device of a tensor, (1,) or as given. A number is written there, not brought."""
     if isinstance(sigma, Tensor):
         return sigma.to(like.device, dtype)
     return torch.full((1,), sigma, dtype=dtype, device=like.device)

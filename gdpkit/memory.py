@@ -41,7 +41,7 @@ def available(device: torch.device) -> int | None:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; on the CPU, and where a library of CUDA says so, it is a RuntimeError."""
+    """Whether an error says that memory ran out; the CPU and the libraries of CUDA say it by a RuntimeError."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SHORTAGE)
