@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gdpkit.convolution import fast_length
+from gdpkit.convolution import brought, fast_length
 from gdpkit.solvers import dot
 
 ITERATIONS = 100
@@ -56,7 +56,7 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
     rows, columns = (side // 2 for side in kernel.shape[-2:])
     size = [fast_length(height), fast_length(width)]
     seen = slice(rows, height - rows), slice(columns, width - columns)
-    spectrum = _spectrum(kernel.to(image), size)
+    spectrum = _spectrum(brought(kernel, image), size)
     trust = (sigma / noise) ** 2  # c
     power = trust * spectrum.abs().square()
     kept = power / (1 + power)  # G

@@ -5,6 +5,8 @@ Kernels are (h, w), or (B, h, w) for one each. y(p) = sum_t k(t) x(p - t), t cou
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,14 +21,29 @@ DIRECT = 9  # kernels of up to so many values are faster without a Fourier trans
 def convolve(image: Tensor, kernel: Tensor, boundary: str) -> Tensor:
     """(B, C, H, W) -> the same size, or (B, C, H - h + 1, W - w + 1) where the boundary is "valid"."""
     rows, columns = (side // 2 for side in kernel.shape[-2:])
-    return _inside(extended(image, rows, columns, boundary), kernel.to(image))
+    return _inside(extended(image, rows, columns, boundary), brought(kernel, image))
 
 
 def transposed(image: Tensor, kernel: Tensor, boundary: str) -> Tensor:
     """The transpose of `convolve`: (B, C, h, w) -> the size of its input."""
     rows, columns = (side // 2 for side in kernel.shape[-2:])
     spread = F.pad(image, (2 * columns, 2 * columns, 2 * rows, 2 * rows))
-    return folded(_inside(spread, kernel.to(image).flip(-2, -1)), rows, columns, boundary)
+    return folded(_inside(spread, brought(kernel, image).flip(-2, -1)), rows, columns, boundary)
+
+
+def brought(kernel: Tensor, image: Tensor) -> Tensor:
+    """The kernel on the device and in the type of the image.
+
+    On a GPU it stays there for the next time: hundreds of products by one kernel would each wait for it.
+    """
+    if kernel.device == image.device:
+        return kernel.to(image)
+    return _kept(kernel, image.device, image.dtype)
+
+
+@lru_cache(maxsize=8)
+def _kept(kernel: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return kernel.to(device, dtype)
 
 
 def extended(image: Tensor, rows: int, columns: int, boundary: str) -> Tensor:

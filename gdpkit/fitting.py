@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -91,7 +93,9 @@ class _Fit:
             first = slope.detach().view_as(none)[:, 0]
             if not slope.requires_grad:
                 return first, none
-            (rows,) = torch.autograd.grad((slope * torch.eye(count).to(u).repeat(batch, 1)).sum(), u)
+            (rows,) = torch.autograd.grad(
+                (slope * torch.eye(count, dtype=u.dtype, device=u.device).repeat(batch, 1)).sum(), u
+            )
         return first, rows.view_as(none)
 
 
@@ -129,13 +133,20 @@ def _columns(slope: Tensor, size: torch.Size, image: torch.Size) -> Tensor:
 
     `slope`: in its value at the place; c is 1 or C.
     """
-    channels = slope.new_ones(1, slope.shape[1]) if size[1] == 1 else torch.eye(size[1]).to(slope)
-    across, down = (_shares(cells, pixels).to(slope) for cells, pixels in zip(size[2:], image[2:], strict=True))
+    channels = (
+        slope.new_ones(1, slope.shape[1])
+        if size[1] == 1
+        else torch.eye(size[1], dtype=slope.dtype, device=slope.device)
+    )
+    across, down = (
+        _shares(cells, pixels, slope.dtype, slope.device) for cells, pixels in zip(size[2:], image[2:], strict=True)
+    )
     found = torch.einsum("bCrs,cC,hr,ws->bCrschw", slope, channels, across, down)
     return found.reshape(len(slope), slope[0].numel(), size[1:].numel())
 
 
-def _shares(cells: int, pixels: int) -> Tensor:
+@lru_cache(maxsize=16)
+def _shares(cells: int, pixels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """How much each cell of a side counts in the blocks of pixels along it, (cells, blocks)."""
     spread = exposure.spread(torch.eye(cells).view(cells, 1, cells, 1), pixels, 1)
-    return F.avg_pool2d(spread, (BLOCK, 1), ceil_mode=True)[:, 0, :, 0]
+    return F.avg_pool2d(spread, (BLOCK, 1), ceil_mode=True)[:, 0, :, 0].to(device, dtype)

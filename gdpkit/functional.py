@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -19,6 +19,19 @@ STRIP = 2**20
 """Pixels of a channel that are worked on at once where that takes many times their memory."""
 
 FEW = 30  # photons: above, a normal number with its skewness put right serves
+
+
+@lru_cache(maxsize=64)
+def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A few numbers on a device, (N,), made once: each time they were brought to a GPU it would be waited for."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+def levels(sigma: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """Noise levels on the device of a tensor, (1,) or as given. A number is written there, not brought."""
+    if isinstance(sigma, Tensor):
+        return sigma.to(like.device, dtype)
+    return torch.full((1,), sigma, dtype=dtype, device=like.device)
 
 
 def srgb_encoded(linear: Tensor) -> Tensor:
@@ -154,7 +167,7 @@ def _decimated(image: Tensor, taps: Sequence[float], first: int, scale: int) -> 
     batch, channels, height, width = image.shape
     rows, columns = height // scale, width // scale
     last = first + len(taps) - 1
-    weights = torch.tensor(taps, dtype=image.dtype, device=image.device)
+    weights = constant(tuple(taps), image.dtype, image.device)
     flat = image.reshape(batch * channels, 1, height, width)
     after = max(0, (columns - 1) * scale + last - (width - 1))
     flat = pad_reflect(flat, max(0, -first), after, 0, 0)
@@ -173,7 +186,7 @@ def decimate_transpose(image: Tensor, taps: Sequence[float], first: int, scale: 
 
 def _spread(image: Tensor, taps: Sequence[float], first: int, scale: int) -> Tensor:
     batch, channels, rows, columns = image.shape
-    weights = torch.tensor(taps, dtype=image.dtype, device=image.device)
+    weights = constant(tuple(taps), image.dtype, image.device)
     flat = image.reshape(batch * channels, 1, rows, columns)
     flat = F.conv_transpose2d(flat, weights.view(1, 1, -1, 1), stride=(scale, 1))
     flat = _fold(flat, -2, first, rows * scale)

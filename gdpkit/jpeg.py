@@ -38,6 +38,12 @@ SPREADS = tuple(math.hypot(*row) for row in _TO_YCC)
 """What white noise of deviation 1 in RGB has in luma and chroma."""
 
 
+@lru_cache(maxsize=8)
+def tables_on(quality: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`tables` on a device, brought there once."""
+    return tables(quality).to(device, dtype)
+
+
 def tables(quality: int) -> Tensor:
     """The quantisation steps of luma and chroma, (2, 8, 8), for a quality of 1..100 as libjpeg scales it."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
@@ -54,7 +60,7 @@ def quality_of(luma: Tensor) -> int:
 
 def to_ycc(image: Tensor) -> Tensor:
     """RGB (B, 3, H, W) to luma and the two chroma differences, each with its mean level where RGB has it."""
-    return torch.einsum("yc,bchw->byhw", image.new_tensor(_TO_YCC), image)
+    return torch.einsum("yc,bchw->byhw", _to_ycc(image.dtype, image.device), image)
 
 
 def joined(luma: Tensor, chroma: Tensor) -> Tensor:
@@ -64,8 +70,18 @@ def joined(luma: Tensor, chroma: Tensor) -> Tensor:
 
 def to_rgb(planes: Tensor) -> Tensor:
     """The inverse of `to_ycc`."""
-    back = torch.linalg.inv(torch.tensor(_TO_YCC, dtype=torch.float64))
-    return torch.einsum("cy,byhw->bchw", back.to(planes), planes)
+    return torch.einsum("cy,byhw->bchw", _to_rgb(planes.dtype, planes.device), planes)
+
+
+@lru_cache(maxsize=8)
+def _to_ycc(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(_TO_YCC, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=8)
+def _to_rgb(dtype: torch.dtype, device: torch.device) -> Tensor:
+    back: Tensor = torch.linalg.inv(torch.tensor(_TO_YCC, dtype=torch.float64))
+    return back.to(device, dtype)
 
 
 def powers() -> Tensor:

@@ -65,7 +65,12 @@ def read(path: str | Path) -> Tensor:
     Values are divided by their sum. An even side gets a row or column of zeros at its end. Raises `ImageError` for a
     file that cannot be read, and where values are negative, not finite or all zero.
     """
-    values = _values(Path(path))
+    return _read(Path(path), _modified(Path(path)))
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, modified: int) -> Tensor:
+    values = _cached(path, modified)
     # What --blind saves holds a kernel for each photograph.
     return _odd(_checked(values[0] if values.ndim == 3 and len(values) == 1 else values, path, 2))
 
@@ -75,7 +80,12 @@ def read_grid(path: str | Path, rows: int, columns: int) -> Tensor:
 
     The array is the same picture, or (rows, columns, h, w). Each kernel is treated as in `read`.
     """
-    values = _values(Path(path))
+    return _read_grid(Path(path), _modified(Path(path)), rows, columns)
+
+
+@lru_cache(maxsize=8)
+def _read_grid(path: Path, modified: int, rows: int, columns: int) -> Tensor:
+    values = _cached(path, modified)
     if values.ndim == 2:
         height, width = values.shape
         if height % rows or width % columns:
@@ -94,12 +104,11 @@ def euclidean_norm(kernel: Tensor) -> float:
     return float(kernel.square().sum((-2, -1)).mean().sqrt())
 
 
-def _values(path: Path) -> Tensor:
+def _modified(path: Path) -> int:
     try:
-        modified = path.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
-        modified = 0  # reading it tells what is wrong
-    return _cached(path, modified)
+        return 0  # reading it tells what is wrong
 
 
 @lru_cache(maxsize=8)

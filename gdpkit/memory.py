@@ -12,6 +12,8 @@ import torch
 from gdpkit.errors import GdpkitError
 
 _GROUP = Path("/sys/fs/cgroup")
+_SHORTAGE = ("DefaultCPUAllocator", "CUDA error: out of memory", "ALLOC_FAILED", "HOST_ALLOCATION_FAILED")
+"""How torch says it of the CPU, of CUDA itself, and of cuFFT, cuBLAS and cuDNN, which take memory of their own."""
 
 
 def free(device: torch.device) -> int | None:
@@ -39,8 +41,10 @@ def available(device: torch.device) -> int | None:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; on the CPU, torch raises a plain RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    """Whether an error says that memory ran out; the CPU and the libraries of CUDA say it by a RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SHORTAGE)
 
 
 def require(needed: float, device: torch.device, what: str, otherwise: str) -> None:
@@ -117,6 +121,8 @@ class PeakMemory:
         """Start measuring."""
         self._device = device
         if device.type == "cuda":
+            # With a prior without weights nothing may have been there yet.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(device)
 
     def mib(self) -> float | None:

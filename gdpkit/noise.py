@@ -35,7 +35,11 @@ class SeededNoise:
             generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
             drawn.append(torch.randn(tuple(shape[1:]), generator=generator))
         self.draws += 1
-        return torch.stack(drawn).to(device)
+        found = torch.stack(drawn)
+        if device is not None and torch.device(device).type == "cuda":
+            # From pinned memory it is brought while the GPU computes; torch keeps that memory until it has arrived.
+            return found.pin_memory().to(device, non_blocking=True)
+        return found.to(device)
 
 
 class ReplayedNoise:

@@ -13,6 +13,7 @@ from gdpkit import agreement, fitting, newton, pointwise, solvers, spectra
 from gdpkit.components import Measured, Problem, SingularSystem, Unknowns
 from gdpkit.distances import Distance, Misfit, by_name
 from gdpkit.errors import GdpkitError
+from gdpkit.functional import levels
 from gdpkit.views import View
 
 NEWTON_STEPS = 3
@@ -161,7 +162,7 @@ class EnergyObjective:
         degradation may bring its own, `prox(image, observed, sigma, noise)`: the mean of N(image, sigma^2) given what
         was observed with that noise, or None where it knows no better (see docs/writing-a-plugin.md).
         """
-        variance = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1, 1) ** 2
+        variance = levels(sigma, x, x.dtype).reshape(-1, 1, 1, 1) ** 2
         if self.supports("spectral"):
             measured = self.spectral()
             noise = measured.sigma**2

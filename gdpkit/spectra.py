@@ -20,6 +20,25 @@ def _same(t: Tensor) -> Tensor:
     return t
 
 
+class Brought:
+    """A tensor on the device and in the type of what it is multiplied with.
+
+    On a GPU it stays there for the next time: to bring what is as large as an image takes longer than the product.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._own, self._there = tensor, tensor
+
+    def __call__(self, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """As `like`, or in another type on its device."""
+        dtype = like.dtype if dtype is None else dtype
+        if like.device == self._own.device:
+            return self._own.to(dtype)
+        if (self._there.device, self._there.dtype) != (like.device, dtype):
+            self._there = self._own.to(like.device, dtype)
+        return self._there
+
+
 IDENTITY = SingularSystem(torch.ones(()), _same, _same, _same, _same, pixelwise=True)
 """Of a degradation whose mean is the image itself."""
 
@@ -51,10 +70,10 @@ def _after(first: SingularSystem, then: SingularSystem) -> SingularSystem:
 def tight(forward: Map, adjoint: Map, gram: float | Tensor) -> SingularSystem:
     """Of a D with D D^T = gram, a number or one for each pixel: block means, masks, crops, sums of channels."""
     values = torch.as_tensor(gram).sqrt()
-    inverse = torch.where(values > 0, 1 / values.clamp_min(1e-30), 0)
+    inverse = Brought(torch.where(values > 0, 1 / values.clamp_min(1e-30), 0))
 
     def normalised(t: Tensor) -> Tensor:
-        return t * inverse.to(t)
+        return t * inverse(t)
 
     return SingularSystem(
         values=values,
@@ -203,29 +222,30 @@ class _Folding:
         gains = gains * (1 - 2 * (turns % 2)) / math.sqrt(scale)
         gains[1:] *= torch.where(rest[1:] == 0, math.sqrt(2), 1.0)  # the constant cosine is normalised otherwise
         gains = torch.where(rest == -size, 0.0, gains)  # this one is 0 at every kept pixel
-        self._to = torch.where(rest == -size, 0, rest.abs())
+        to = torch.where(rest == -size, 0, rest.abs())
         self._large, self._size = large, size
-        self.values = torch.zeros(size, dtype=torch.float64).index_add(0, self._to, gains**2).sqrt()
-        self._gains = torch.where(gains == 0, 0.0, gains / self.values[self._to].clamp_min(1e-300))
+        self.values = torch.zeros(size, dtype=torch.float64).index_add(0, to, gains**2).sqrt()
+        self._gains = Brought(torch.where(gains == 0, 0.0, gains / self.values[to].clamp_min(1e-300)))
+        self._to = Brought(to)
 
     def folded(self, c: Tensor) -> Tensor:
-        weighed = c * self._gains.to(c)
-        found: Tensor = c.new_zeros(*c.shape[:-1], self._size).index_add(-1, self._to.to(c.device), weighed)
+        weighed = c * self._gains(c)
+        found: Tensor = c.new_zeros(*c.shape[:-1], self._size).index_add(-1, self._to(c, torch.int64), weighed)
         return found
 
     def unfolded(self, c: Tensor) -> Tensor:
-        return c.index_select(-1, self._to.to(c.device)) * self._gains.to(c)
+        return c.index_select(-1, self._to(c, torch.int64)) * self._gains(c)
 
 
 def _with_signs(gains: Tensor, transform: Map, inverse: Map) -> SingularSystem:
     """Of an operator that multiplies coefficients by real gains: the signs go to U."""
-    signs = torch.where(gains < 0, -1.0, 1.0)
+    signs = Brought(torch.where(gains < 0, -1.0, 1.0))
     return SingularSystem(
         values=gains.abs(),
         analyse=transform,
         synthesise=inverse,
-        observe=lambda y: transform(y) * signs.to(y),
-        render=lambda c: inverse(c * signs.to(c)),
+        observe=lambda y: transform(y) * signs(y),
+        render=lambda c: inverse(c * signs(c)),
     )
 
 

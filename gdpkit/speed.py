@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def evaluation(
 ) -> dict[str, float | None]:
     """Evaluations a second of `batch` images of size x size, and the machine's peaks, all in the same rounds.
 
-    `precision` is what the peaks are computed in and, by autocast, the network; with float32 that is as in a run.
+    `precision` is what the peaks are computed in and, by its `precision` or by autocast, the network.
     `slow` is told, before the whole batch is evaluated, about how many seconds that takes and how often it is done
     where `CALLS` times would try the user's patience; `network_calls` is how often it was.
 
@@ -93,7 +93,13 @@ def evaluation(
     product = 4096 if device.type == "cuda" else 1024
     factors = torch.ones(2, product, product, device=device, dtype=precision)
 
+    chosen = device.type == "cuda" and any(f.name == "precision" for f in fields(prior))
+    if chosen:  # a GPU computes in what the prior thinks best, unless it is told
+        prior = replace(prior, precision=str(precision).removeprefix("torch."))  # type: ignore[call-arg]
+
     def network(images: Tensor = noisy) -> Denoised:
+        if chosen:
+            return prior.denoise(images, LEVEL)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             return prior.denoise(images, LEVEL)
 

@@ -5,6 +5,7 @@ On the CPU it would be no quicker, and take more memory; there they come one aft
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 
 from gdpkit import budget, engine, memory
@@ -39,6 +40,7 @@ def solve(stated: Sequence[Stated], on_step: Callable[[Step], None] | None = Non
     try:
         return [*engine.solve(stated, on_step)]
     except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # which hold the tensors of what failed, as long as it is told of
         if len(stated) == 1:
             return [error]
         short = memory.is_shortage(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -209,7 +210,7 @@ class View:
         if not self.degradation.linear:
             return None
         channels, height, width = self.clean_shape[1:]
-        system = self.degradation.spectral((channels, height, width), **self.unknowns)
+        system = self._here(self.degradation.spectral((channels, height, width), **self.unknowns))
         if system is None or self.weight is None:
             return system
         # Of lost pixels all channels are lost together: one root of the weight serves them.
@@ -259,8 +260,14 @@ class View:
             return None
         if self._near is None:
             channels, height, width = self.clean_shape[1:]
-            self._near = [self.degradation.near((channels, height, width), **self.unknowns)]
+            self._near = [self._here(self.degradation.near((channels, height, width), **self.unknowns))]
         return self._near[0]
+
+    def _here(self, system: SingularSystem | None) -> SingularSystem | None:
+        """With its values on a GPU, once: they are as large as an image, and every data step asks for them."""
+        if system is None or self.image.device == system.values.device:
+            return system
+        return replace(system, values=system.values.to(self.image))
 
     def recall(self, x: Tensor) -> None:
         """Move what was seen to where a clean image predicts it, as far as the recorder leaves open."""

@@ -30,12 +30,16 @@ class Gray(Degradation):
         """(B, 3, H, W) -> (B, 1, H, W); a grey image stays as it is."""
         if image.shape[1] == 1:
             return image
-        weights = image.new_tensor(WEIGHTS[self.weights])
-        return (image * weights[:, None, None]).sum(dim=1, keepdim=True)
+        return (image * self._weights(image)).sum(dim=1, keepdim=True)
 
     def adjoint(self, observed: Tensor) -> Tensor:
         """The transpose: (B, 1, H, W) -> (B, 3, H, W)."""
-        return observed * observed.new_tensor(WEIGHTS[self.weights])[:, None, None]
+        return observed * self._weights(observed)
+
+    def _weights(self, like: Tensor) -> Tensor:
+        from gdpkit import functional
+
+        return functional.constant(WEIGHTS[self.weights], like.dtype, like.device)[:, None, None]
 
     def spectral(self, shape: Shape, **unknowns: Tensor) -> SingularSystem:
         """One value: the length of the weights."""

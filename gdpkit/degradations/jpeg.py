@@ -119,13 +119,13 @@ class Jpeg(Degradation):
         return jpeg.in_strips(lambda rows, seen: self._within(rows, seen, sigma), image, observed)
 
     def _within(self, image: Tensor, observed: Tensor, sigma: Tensor) -> Tensor:
-        from gdpkit import jpeg
+        from gdpkit import functional, jpeg
 
         tables, factors = self._tables(image), jpeg.CHROMA[self.chroma]
         if image.shape[1] == 1:
             return image + self._moved(255 * (image - 0.5), 255 * (observed - 0.5), tables[0], 255 * sigma) / 255
         planes, seen = (jpeg.to_ycc(255 * t) for t in (image, observed))
-        spread = image.new_tensor(jpeg.SPREADS).view(1, 3, 1, 1)
+        spread = functional.constant(jpeg.SPREADS, image.dtype, image.device).view(1, 3, 1, 1)
         luma = self._moved(planes[:, :1] - 128, seen[:, :1] - 128, tables[0], 255 * sigma * spread[:, :1])
         few = (factors[0] * factors[1]) ** -0.5
         small, kept = jpeg.reduced(planes[:, 1:], factors), jpeg.stored(seen[:, 1:], factors)
@@ -146,8 +146,8 @@ class Jpeg(Degradation):
         return jpeg.unblocked(moved, plane.shape[-2], plane.shape[-1])
 
     def _tables(self, like: Tensor) -> Tensor:
-        from gdpkit import jpeg
+        from gdpkit import functional, jpeg
 
         if self.steps:
-            return like.new_tensor(self.steps).reshape(2, jpeg.BLOCK, jpeg.BLOCK)
-        return jpeg.tables(self.quality).to(like)
+            return functional.constant(self.steps, like.dtype, like.device).reshape(2, jpeg.BLOCK, jpeg.BLOCK)
+        return jpeg.tables_on(self.quality, like.dtype, like.device)

@@ -179,12 +179,12 @@ class AdmPrior(Prior):
         """Counted from the network's shapes."""
         return _weight_bytes(self, self._stamps())
 
-    def outline(self) -> AdmNetwork:
-        """The network on the `meta` device, which has its shapes and its precision."""
+    def outline(self, device: str | torch.device = "cpu") -> AdmNetwork:
+        """The network on the `meta` device, with the shapes and precisions that it has on `device`."""
         from gdpkit.priors import ddpm
 
-        network = outline(self.file, self._given(), hold=ddpm.held(self.precision))
-        network.compute = self._compute("cpu", network)
+        network = outline(self.file, self._given(), hold=ddpm.held(self._precision(device)))
+        network.compute = self._compute(device, network)
         classes = network.config.num_classes if network.config.class_cond else 0
         ddpm.check_label(network.config.label, classes, str(self.file))
         return network
@@ -222,7 +222,13 @@ class AdmPrior(Prior):
 
         from gdpkit.priors import ddpm
 
-        return ddpm.computed(self.precision, torch.device(device), network.held)
+        return ddpm.computed(self._precision(device), torch.device(device), network.held)
+
+    def _precision(self, device: str | torch.device) -> str:
+        """On a GPU float16, as these networks were trained and are published to be used (`use_fp16`)."""
+        import torch
+
+        return "float16" if self.precision == "auto" and torch.device(device).type == "cuda" else self.precision
 
     def _network(self, device: str | torch.device) -> tuple[AdmNetwork, Schedule]:
         return _cached(self, self._stamps(), str(device))
@@ -269,8 +275,6 @@ def _cached(prior: AdmPrior, stamps: Stamps, device: str) -> tuple[AdmNetwork, S
     from gdpkit.priors.filling import fill
     from gdpkit.schedule import Schedule
 
-    network = prior.outline()
+    network = prior.outline(device)
     schedule = getattr(Schedule, network.config.noise_schedule)(network.config.diffusion_steps)
-    network = fill(network, prior.file, device=device, rest=_rest(network))
-    network.compute = prior._compute(device, network)
-    return network, schedule
+    return fill(network, prior.file, device=device, rest=_rest(network)), schedule

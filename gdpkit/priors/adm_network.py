@@ -114,6 +114,8 @@ class AttentionBlock(nn.Module):
         layout = (3, self.heads, -1) if self.new_order else (self.heads, 3, -1)
         qkv = self.qkv(self.norm(flat)).unflatten(1, layout)  # (B, 3, heads, C / heads, H * W) or the first two swapped
         q, k, v = qkv.transpose(-1, -2).unbind(1 if self.new_order else 2)
+        if x.is_cuda:  # whose fused kernels want each position's numbers side by side, and are passed over otherwise
+            q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         # Scaled by 1 / sqrt(channels a head), as published, where each of q and k gets its square root.
         attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).flatten(1, 2)
         out: Tensor = x + self.proj_out(attended).view_as(x)

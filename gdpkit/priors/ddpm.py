@@ -33,8 +33,12 @@ def denoise(
     `noisy` (B, 3, H, W) and `sigma`, a float or (B,), as in `Prior.denoise`. The sides are extended by reflection to
     multiples of `multiple`. `label` is the class of a network that has classes; -1 is none of them.
     """
-    sigmas = 2 * torch.as_tensor(sigma, dtype=torch.float64, device=noisy.device).expand(len(noisy))
-    steps = schedule.timesteps.to(noisy.device)[schedule.nearest(sigmas)]
+    sigmas = 2 * functional.levels(sigma, noisy, torch.float64).expand(len(noisy))
+    if isinstance(sigma, Tensor):
+        steps = schedule.timesteps.to(noisy.device)[schedule.nearest(sigmas)]
+    else:  # looked up where the schedule is: a GPU would wait for it to be brought
+        at = schedule.timesteps[schedule.nearest(2.0 * sigma)].item()
+        steps = torch.full((len(noisy),), at, dtype=torch.long, device=noisy.device)
     wide = sigmas.float()[:, None, None, None]
     x = 2 * noisy - 1
     keep = (1 + wide**2).rsqrt()  # sqrt(abar) of this very sigma, so that a clean image stays what it is

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COUNTED = 4  # blocks a side of what is evaluated to count; of one, what does not grow with the pixels would show
+MOST = 20.0  # deviations of a noisy image's values that the network is shown
 EMBEDDED = Path(__file__).with_name("embedded.safetensors")
 
 
@@ -26,25 +27,31 @@ class EmbeddedPrior(Prior):
 
     name = "embedded"
     file: Path = param(EMBEDDED, help="Checkpoint made by gdpkit; the one inside the package by default.")
+    precision: str = param("auto", help="Of its convolutions; auto: float16 on a GPU, float32 on a CPU.",
+                           choices=("auto", "float32", "float16", "bfloat16"))  # fmt: skip
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
-        """One evaluation of the network, in float32."""
+        """One evaluation of the network; what it gives is float32, and so is all around its convolutions."""
         import torch
 
         from gdpkit import functional
         from gdpkit.priors import checkpoint
-        from gdpkit.priors.evaluate import one_by_one
+        from gdpkit.priors.evaluate import autocast, one_by_one
         from gdpkit.priors.unet import SIGMA_RANGE
 
         network = checkpoint.load_unet(self.file, noisy.device).network
-        sigmas = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).expand(len(noisy))
+        sigmas = functional.levels(sigma, noisy, torch.float32).expand(len(noisy))
         height, width = noisy.shape[-2:]
         below, right = -height % network.multiple, -width % network.multiple
         x = functional.pad_reflect(2 * noisy - 1, 0, right, 0, below)
         # Beyond the trained noise levels: no image is that clean, and in more noise the same share of it says as much.
         trained = (2 * sigmas).clamp(*SIGMA_RANGE)
         x = x * (trained / (2 * sigmas).clamp_min(SIGMA_RANGE[0]))[:, None, None, None]
-        clean = one_by_one(network, x.contiguous(memory_format=torch.channels_last), trained)
+        if noisy.is_cuda:  # of no image: what a sampler that goes astray asks would overflow float16
+            most = MOST * (1 + trained.square()).sqrt()[:, None, None, None]
+            x = torch.minimum(torch.maximum(x, -most), most)
+        with autocast(self.precision, noisy):
+            clean = one_by_one(network, x.contiguous(memory_format=torch.channels_last), trained)
         return Denoised((clean[..., :height, :width] + 1) / 2)
 
     def load(self, device: str | torch.device) -> None:

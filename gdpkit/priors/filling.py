@@ -60,6 +60,8 @@ def fill(
         name = names.get(found, found)
         state[name] = tensor.detach().to(device, state[name].dtype, copy=copied)
     network.load_state_dict(state, assign=True)
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.requires_grad_(False)
 
 

@@ -33,9 +33,9 @@ class GaussianPrior(Prior):
 
     def denoise(self, noisy: Tensor, sigma: float | Tensor) -> Denoised:
         """(B, C, H, W), sigma a float or (B,) -> E[clean | noisy], exact; differentiable and linear in `noisy`."""
-        import torch
+        from gdpkit import functional
 
-        level = torch.as_tensor(sigma, dtype=noisy.dtype, device=noisy.device).reshape(-1, 1, 1, 1)
+        level = functional.levels(sigma, noisy, noisy.dtype).reshape(-1, 1, 1, 1)
         power = self.spectrum(*noisy.shape[-2:]).to(noisy)
         gain = power / (power + level.square())
         return Denoised(self.mean + _filter(noisy - self.mean, gain))

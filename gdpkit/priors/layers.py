@@ -86,6 +86,8 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> the same shape and dtype."""
+        if x.is_cuda and x.dtype in HALF:  # there it sums in float32 itself, without a copy of all in float32
+            return F.group_norm(x, self.num_groups, _like(self.weight, x), _like(self.bias, x), self.eps)
         wide = x.float() if x.dtype in HALF else x
         weight, bias = self.weight.to(wide.dtype), self.bias.to(wide.dtype)
         return F.group_norm(wide, self.num_groups, weight, bias, self.eps).to(x.dtype)

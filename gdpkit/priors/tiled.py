@@ -66,12 +66,15 @@ class TiledPrior(WrappedPrior):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Those of the prior, and whether memory ran out."""
+        """Those of the prior, whether it could not be compiled, and whether memory ran out."""
+        from gdpkit.priors import compiling
+
+        told = (*self.prior.notes, *compiling.notes())
         if not self._halved:
-            return self.prior.notes
+            return told
         least = self._halved[-1]
         return (
-            *self.prior.notes,
+            *told,
             f"memory ran out, so {least} tile{'s were' if least > 1 else ' was'} done at once, not {self.batch}",
         )
 
