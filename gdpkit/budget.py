@@ -51,6 +51,7 @@ def images(problem: Problem, distance: str, guided: bool = False) -> float:
     """
     several = len(problem.observations)
     kinds = {"derivative"} if problem.losses or distance == "ssim" else {_kind(o) for o in problem.observations}
+    kinds |= {"recorded"} if any(o.recorder is not None for o in problem.observations) else set()
     held = float(max(IMAGES[kind] for kind in kinds))
     if kinds != {"pixels"}:
         return held + 2 * (several - 1)
@@ -65,8 +66,6 @@ def images(problem: Problem, distance: str, guided: bool = False) -> float:
 def _kind(o: Observation) -> str:
     if not o.degradation.linear:
         return "pixels" if o.degradation.pixelwise else "derivative"
-    if o.recorder is not None:
-        return "recorded"
     if o.weight is not None:
         return "parts"
     return "noise" if o.degradation.pixelwise else "system"

@@ -261,7 +261,7 @@ class EnergyObjective:
         for view in (each for each in self._views if each.unknowns):
             self._combined = None
             own = getattr(view.degradation, "fit", None)
-            view.move(own(x, view.image, view.unknowns) if own else fitting.improved(view, x.detach()))
+            view.move(own(x, view.recorded, view.unknowns) if own else fitting.improved(view, x.detach()))
 
     def _agree(self) -> None:
         if not self._agreed:

@@ -21,6 +21,7 @@ from gdpkit.degradations.stored_jpeg import StoredJpeg
 from gdpkit.images import Picture
 
 ROUGH = 1.4  # deviations: errors that keep to the edges of blocks are worse than white noise as strong
+GRADE = 0.05
 BELIEF = 1.4  # deviations of the noise: how far a prediction may be from what was seen
 
 
@@ -47,18 +48,25 @@ def apart(degradation: Degradation, observed: Tensor) -> tuple[Degradation, Degr
     ] is not last else None
 
 
-def of_file(picture: Picture) -> tuple[Degradation | None, float, str]:
+def of_file(picture: Picture, observed: Tensor) -> tuple[Degradation | None, float, str]:
     """How JPEG recorded a picture, the deviation of what that took in 0..255, and a sentence that tells.
 
     Told from the file, or from the pixels of another kind of file that was made of a JPEG. (None, 0, "") where it was
-    none, or where it took little.
+    none, or where it took little. `observed` is what the degradation accepts of the picture: where that is grey and
+    the file is not, nothing tells the cells, but the error counts.
     """
     recorder, told = _recorder(picture)
-    error = 0.0 if recorder is None else recorder.error(picture.pixels)
+    error = 0.0 if recorder is None else recorder.error(observed)
     if recorder is None or error <= jpeg.FELT:
         return None, 0.0, ""
-    error = math.hypot(recorder.noise_sigma, ROUGH * error)
-    return recorder, error, f"{told}what JPEG took from it counts as noise of sigma {error:.1f}"
+    error = _graded(math.hypot(recorder.noise_sigma, ROUGH * error))
+    note = f"{told}what JPEG took from it counts as noise of sigma {error:.1f}"
+    return (recorder if observed.shape == picture.pixels.shape else None), error, note
+
+
+def _graded(error: float) -> float:
+    """To the nearest of steps of a twentieth, so that photographs that are alike can be restored at once."""
+    return math.exp(round(math.log(error) / GRADE) * GRADE)
 
 
 def _recorder(picture: Picture) -> tuple[Jpeg | None, str]:
@@ -72,13 +80,23 @@ def _recorder(picture: Picture) -> tuple[Jpeg | None, str]:
     return model, f"it was a JPEG of quality {quality} before, say its pixels: "
 
 
-def moved(recorder: Degradation, predicted: Tensor, recorded: Tensor, weight: Tensor | None, sigma: float) -> Tensor:
+def known(recorder: Degradation, recorded: Tensor) -> Tensor | None:
+    """The weights of what was recorded so that it can be moved, 0 where the cells cannot be told; None where none can.
+
+    Of a recorder with a method of this name, else all that it says is measured.
+    """
+    own = getattr(recorder, "known", None)
+    weight: Tensor | None = own(recorded) if own else recorder.measured(recorded)
+    if weight is None:
+        weight = torch.ones_like(recorded[:, :1])
+    return weight if bool(weight.any()) else None
+
+
+def moved(recorder: Degradation, predicted: Tensor, recorded: Tensor, weight: Tensor, sigma: float) -> Tensor:
     """What was seen before it was recorded, given what the present estimate predicts; sigma: the noise, in 0..1.
 
-    weight: what the recorder says is measured; of blocks whose cells cannot be told it is 0.
+    weight: as `known` tells.
     """
     deviation = predicted.new_full((len(predicted), 1, 1, 1), BELIEF * sigma)
     seen: Tensor | None = recorder.prox(predicted, recorded, deviation, 0.0)  # type: ignore[attr-defined]
-    if seen is None:
-        return recorded
-    return seen if weight is None else torch.lerp(recorded, seen, weight)
+    return recorded if seen is None else torch.lerp(recorded, seen, weight)

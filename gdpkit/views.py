@@ -32,8 +32,8 @@ class View:
         self.sigma = observation.sigma / 255
         """The noise, in the units of the image."""
         self.coloured = observation.coloured
-        self.recorder, self._recorded = observation.recorder, self.image
-        self._told = None if self.recorder is None else self.recorder.measured(self.image)
+        self.recorder, self.recorded = observation.recorder, self.image
+        self._known = None if self.recorder is None else recording.known(self.recorder, self.image)
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -163,7 +163,7 @@ class View:
     def deviation(self, x: Tensor) -> Tensor:
         """D(x) - y, of what a camera recorded: where the colours of y are noise that was added, of their mean."""
         if self.recorder is not None:
-            return self.recorder(self.predict(x)) - self._recorded
+            return self.recorder(self.predict(x)) - self.recorded
         found = self.predict(x) - self.image
         return found.mean(1, keepdim=True).expand_as(found).clone() if self.coloured else found
 
@@ -271,9 +271,12 @@ class View:
 
     def recall(self, x: Tensor) -> None:
         """Move what was seen to where a clean image predicts it, as far as the recorder leaves open."""
-        assert self.recorder is not None
-        self.image = recording.moved(self.recorder, self.predict(x), self._recorded, self._told, self.sigma)
-        self._observed = None
+        if self.recorder is None or self._known is None:
+            return
+        moved = recording.moved(self.recorder, self.predict(x), self.recorded, self._known, self.sigma)
+        if self.degradation.clips:  # black and white go on to say "at most" and "at least"
+            moved = torch.where((self.recorded <= 0) | (self.recorded >= 1), self.recorded, moved)
+        self.image, self._observed = moved, None
 
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""

@@ -11,13 +11,15 @@ from torch import Tensor
 
 import gdpkit
 from gdpkit import functional, images, recording, registry
-from gdpkit.components import Problem
+from gdpkit.components import Observation, Problem
 from gdpkit.degradations.jpeg import Jpeg
+from gdpkit.degradations.stored_jpeg import StoredJpeg
 from gdpkit.images.metadata import ORIENTATION, upright
 from gdpkit.metrics.psnr import PSNR
 from gdpkit.noise import SeededNoise
 from gdpkit.objective import EnergyObjective
 from gdpkit.testing.common import picture
+from gdpkit.views import View
 
 PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "cat.png"
 BLURRED = ("blur:kernel=gaussian,size=9,sigma=1.5", "jpeg:quality=60")
@@ -118,6 +120,46 @@ def test_a_jpeg_file_tells_its_error_itself(tmp_path: Path, orientation: int) ->
     assert observation.recorder is not None
     again = (255 * observation.recorder(seen)).round() / 255
     assert 255 * (again - seen).abs().mean() < 0.5
+
+
+def test_a_stage_that_says_so_is_not_counted_twice(tmp_path: Path) -> None:
+    file = stored(photo(), tmp_path / "coarse.jpg", 30)
+    stage = ("jpeg:quality=30",)
+    (told,) = problem(stage, gdpkit.read_image(file)).observations
+    (of_file,) = registry.load().get("tasks", "restore")(image=file, stages=stage).problem().observations
+    assert told.sigma == of_file.sigma < 1
+    assert told.recorder is of_file.recorder is None
+
+
+def test_of_a_colour_file_of_a_grey_scene_the_error_counts(tmp_path: Path) -> None:
+    stages = ("gray", *BLURRED[:1])
+    truth = photo().mean(1, keepdim=True)
+    soft = gdpkit.chain(BLURRED[:1])(truth).expand(-1, 3, -1, -1)
+    file = stored(soft, tmp_path / "scan.jpg", 60)
+    seen = gdpkit.read_image(file)
+    result = gdpkit.restore("restore", image=file, stages=stages, steps=8, device="cpu")
+    grey = gdpkit.chain(["gray"])
+    assert PSNR()(grey(result.tensor), truth) > PSNR()(grey(seen), truth)
+    assert any("what JPEG took" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_is_known_of_a_turned_file_is_turned(orientation: int) -> None:
+    lying = picture(1, 3, 52, 70)
+    lying[..., :20, 30:] = 1  # clipped, as decoded pixels are that cannot be told
+    seen = (255 * Jpeg(quality=10, chroma="4:2:2")(lying)).round() / 255
+    turned = StoredJpeg(quality=10, chroma="4:2:2", orientation=orientation)
+    known = Jpeg(quality=10, chroma="4:2:2").known(seen)
+    assert 0 < known.mean() < 1
+    assert torch.equal(turned.known(upright(seen, orientation)), upright(known, orientation))
+
+
+def test_where_no_cell_can_be_told_nothing_moves() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert recording.known(Jpeg(quality=20), image) is None
+    view = View(Observation(image, gdpkit.chain(BLURRED[:1]), 5.0, recorder=Jpeg(quality=20)), "cpu")
+    view.recall(torch.rand(1, 3, 32, 32))
+    assert torch.equal(view.image, image)
 
 
 def test_a_file_of_little_error_and_a_task_that_keeps_pixels_count_none(tmp_path: Path) -> None:

@@ -85,11 +85,10 @@ class PhotoTask(Task):
             picture = picture.noted("its colours are not used: the degradation says that the photograph has none")
         stated, (degradation, recorder) = degradation, recording.apart(degradation, observed)
         sigma = math.hypot(degradation.noise_sigma, max(picture.rounding_sigma, functional.LEAST_SIGMA))
-        if self.undoes_jpeg and degradation is stated and observed.shape == picture.pixels.shape:
-            recorder, error, told = recording.of_file(picture)
+        if self.undoes_jpeg and degradation is stated and stated.error(observed) is None:
+            recorder, error, told = recording.of_file(picture, observed)
             sigma = math.hypot(sigma, error)
-            if recorder is not None:
-                picture = picture.noted(told)
+            picture = picture.noted(told) if told else picture
         weight = degradation.measured(observed)
         if weight is not None and not bool((weight > 0).any()):
             raise ImageError(f"{picture.source}: nothing of it is measured, so nothing tells what it showed")

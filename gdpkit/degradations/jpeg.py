@@ -70,20 +70,25 @@ class Jpeg(Degradation):
         Of those that reach over the edge, what filled them is not in the picture; others were clipped after decoding,
         and do not come back when the picture is compressed again.
         """
+        weight = self.known(observed)
+        return None if bool(weight.all()) or not bool(weight.any()) else weight
+
+    def known(self, observed: Tensor) -> Tensor:
+        """1 in blocks whose cells can be told, 0 elsewhere, (B, 1, H, W)."""
         from gdpkit import jpeg
 
         rows, columns = (jpeg.BLOCK * f for f in (jpeg.CHROMA[self.chroma] if observed.shape[1] == 3 else (1, 1)))
         height, width = observed.shape[-2:]
 
         def unchanged(seen: Tensor) -> Tensor:
-            changed = (255 * (self(seen) - seen)).square().mean(dim=1, keepdim=True)
+            changed = (255 * (Jpeg.__call__(self, seen) - seen)).square().mean(dim=1, keepdim=True)
             error = jpeg.reduced(changed, (rows, columns)).repeat_interleave(rows, 2).repeat_interleave(columns, 3)
             return (error[..., : seen.shape[2], :width] < CHANGED).to(seen)
 
         weight = jpeg.in_strips(unchanged, observed)
         weight[..., height - height % rows :, :] = 0
         weight[..., width - width % columns :] = 0
-        return None if bool(weight.all()) or not bool(weight.any()) else weight
+        return weight
 
     def error(self, observed: Tensor) -> float:
         """Of the coefficients' rounding, in RGB. What coarser chroma takes is not in it."""

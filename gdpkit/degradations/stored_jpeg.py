@@ -25,10 +25,9 @@ class StoredJpeg(Jpeg):
         """Turned, compressed, turned back."""
         return self._upright(super().__call__(self._stored(image)))
 
-    def measured(self, observed: Tensor) -> Tensor | None:
+    def known(self, observed: Tensor) -> Tensor:
         """Likewise."""
-        weight = super().measured(self._stored(observed))
-        return None if weight is None else self._upright(weight)
+        return self._upright(super().known(self._stored(observed)))
 
     def error(self, observed: Tensor) -> float:
         """Likewise."""

@@ -19,12 +19,14 @@ class Coding:
 
 
 def of_jpeg(image: Image.Image, orientation: int) -> Coding | None:
-    """Of a JPEG that is grey, or YCbCr of 4:4:4, 4:2:2 or 4:2:0; None for others, and for other files."""
-    if not isinstance(image, JpegImagePlugin.JpegImageFile) or 0 not in image.quantization:
+    """Of a JPEG that is grey, or of three channels of 4:4:4, 4:2:2 or 4:2:0; None for others, and for other files."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB"):
         return None
     sampling = JpegImagePlugin.get_sampling(image)
-    if image.mode != "L" and (image.mode != "RGB" or sampling not in SAMPLINGS):
+    tables = [image.quantization.get(layer[3]) for layer in image.layer]
+    steps = [*(tables[0] or ()), *(tables[-1] or ())]
+    if tables[1:2] != tables[2:3] or len(steps) != 128 or min(steps) < 1:
         return None
-    luma = image.quantization[0]
-    chroma = image.quantization.get(1, luma)
-    return Coding((*luma, *chroma), SAMPLINGS.get(sampling, "4:4:4"), orientation)
+    if image.mode == "RGB" and sampling not in SAMPLINGS:
+        return None
+    return Coding(tuple(steps), SAMPLINGS.get(sampling, "4:4:4"), orientation)
