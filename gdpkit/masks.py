@@ -24,10 +24,13 @@ def lost(source: Source, *, inverted: bool = False) -> Tensor:
 
     Of 1, 8 or 16 bits, grey, colour or palette, and turned upright as its own EXIF says. So the grey rim of a line
     drawn with smooth edges is lost with the line, and what is transparent is kept. `inverted`: all that is not white is
-    lost. Arrays are (H, W[, C]), tensors (C, H, W). Raises `ImageError` where a file cannot be read.
+    lost. Of a lossy file what is nearer to white is lost, as compression leaves ripples on the black. Arrays are
+    (H, W[, C]), tensors (C, H, W). Raises `ImageError` where a file cannot be read.
     """
     picture = images.open_picture(source)
     shown = picture.pixels[:1] if picture.alpha is None else picture.pixels[:1] * picture.alpha[:1]
+    if picture.coding is not None:
+        shown = shown.round()
     return shown.amin(dim=1, keepdim=True) < 1 if inverted else shown.amax(dim=1, keepdim=True) > 0
 
 

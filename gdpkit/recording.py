@@ -22,6 +22,7 @@ from gdpkit.images import Picture
 
 ROUGH = 1.4  # deviations: errors that keep to the edges of blocks are worse than white noise as strong
 GRADE = 0.05
+LOSSY = 4.0  # deblurring wants so much of a WebP of quality 75; other formats tell nothing either
 BELIEF = 1.4  # deviations of the noise: how far a prediction may be from what was seen
 
 
@@ -49,19 +50,23 @@ def apart(degradation: Degradation, observed: Tensor) -> tuple[Degradation, Degr
 
 
 def of_file(picture: Picture, observed: Tensor) -> tuple[Degradation | None, float, str]:
-    """How JPEG recorded a picture, the deviation of what that took in 0..255, and a sentence that tells.
+    """How its file recorded a picture, the deviation of what that took in 0..255, and a sentence that tells.
 
-    Told from the file, or from the pixels of another kind of file that was made of a JPEG. (None, 0, "") where it was
-    none, or where it took little. `observed` is what the degradation accepts of the picture: where that is grey and
-    the file is not, nothing tells the cells, but the error counts.
+    Told from a JPEG, or from the pixels of another kind of file that was made of one. (None, 0, "") where it was none,
+    or where it took little. `observed` is what the degradation accepts of the picture. Where that is grey and the file
+    is not, and of files whose cells are not known, there is no recorder, but the error counts.
     """
+    coding = picture.coding
+    if coding is not None and not coding.steps:
+        return None, LOSSY, f"its format keeps less than was seen, which counts as noise of sigma {LOSSY:g}"
     recorder, told = _recorder(picture)
     error = 0.0 if recorder is None else recorder.error(observed)
     if recorder is None or error <= jpeg.FELT:
         return None, 0.0, ""
     error = _graded(math.hypot(recorder.noise_sigma, ROUGH * error))
     note = f"{told}what JPEG took from it counts as noise of sigma {error:.1f}"
-    return (recorder if observed.shape == picture.pixels.shape else None), error, note
+    known = observed.shape == picture.pixels.shape and (coding is None or coding.chroma)
+    return (recorder if known else None), error, note
 
 
 def _graded(error: float) -> float:
@@ -72,7 +77,7 @@ def _graded(error: float) -> float:
 def _recorder(picture: Picture) -> tuple[Jpeg | None, str]:
     if picture.coding is not None:
         steps, chroma, orientation = astuple(picture.coding)
-        return StoredJpeg(steps=steps, chroma=chroma, orientation=orientation), ""
+        return StoredJpeg(steps=steps, chroma=chroma or "4:4:4", orientation=orientation), ""
     quality = jpeg_history.quality(picture.pixels) if picture.bits == 8 else None
     if quality is None:
         return None, ""

@@ -40,6 +40,14 @@ def test_sixteen_bits_any_value_but_black_and_one_channel_are_enough(tmp_path: P
         assert np.array_equal(masks.lost(file)[0, 0].numpy(), MARKED)
 
 
+def test_ripples_of_a_jpeg_are_not_lost(tmp_path: Path) -> None:
+    drawn = np.zeros((48, 48), np.uint8)
+    drawn[10:20, 8:40] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.jpg", quality=60)
+    assert torch.equal(masks.lost(tmp_path / "mask.jpg")[0, 0], torch.from_numpy(drawn > 0))
+    assert torch.equal(masks.lost(tmp_path / "mask.jpg", inverted=True)[0, 0], torch.from_numpy(drawn == 0))
+
+
 def test_a_palette_counts_by_its_colours(tmp_path: Path) -> None:
     image = Image.fromarray(np.where(MARKED, 0, 1).astype(np.uint8), "P")
     image.putpalette([255, 255, 255, 0, 0, 0])

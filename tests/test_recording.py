@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,35 @@ def test_a_jpeg_file_tells_its_error_itself(tmp_path: Path, orientation: int) ->
     assert observation.recorder is not None
     again = (255 * observation.recorder(seen)).round() / 255
     assert 255 * (again - seen).abs().mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("CMYK", {"format": "JPEG", "quality": 75}),
+        ("RGB", {"format": "WEBP", "quality": 75}),
+    ],
+)
+def test_of_files_whose_cells_are_not_known_the_error_counts(
+    tmp_path: Path, mode: str, options: dict[str, Any]
+) -> None:
+    soft = gdpkit.chain(BLURRED[:1])(photo())
+    array = (255 * images.to_array(soft)).round().astype("uint8")
+    Image.fromarray(array).convert(mode).save(tmp_path / "soft.bin", **options)
+    (observation,) = (
+        registry.load()
+        .get("tasks", "deblur")(image=tmp_path / "soft.bin", kernel="gaussian:9,1.5")
+        .problem()
+        .observations
+    )
+    assert observation.recorder is None
+    assert observation.sigma > 2
+
+
+def test_a_lossless_webp_has_no_error(tmp_path: Path) -> None:
+    array = (255 * images.to_array(photo())).round().astype("uint8")
+    Image.fromarray(array).save(tmp_path / "photo.webp", lossless=True)
+    assert images.load(tmp_path / "photo.webp").coding is None
 
 
 def test_a_stage_that_says_so_is_not_counted_twice(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ _HELP = """
 Measure how fast this machine is with a prior.
 
 Prints evaluations of the network a second; which share that is of the best convolution and of the matrix product that
-were measured in the same run; on CUDA the same in bfloat16 and in float16; how much of a default sr and inpaint of 512x512 pixels is anything but the network; and
-the peak memory. What could not be measured is named, and is no error; what would take long is done less often, and the
-time told. Other work on the machine changes the figures.
+were measured in the same run; on CUDA the same in bfloat16 and in float16; how much of a default sr and inpaint of
+512x512 pixels is anything but the network; and the peak memory. What could not be measured is named, and is no error;
+what would take long is done less often, and the time told. Other work on the machine changes the figures.
 """
 
 

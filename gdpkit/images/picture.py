@@ -25,7 +25,7 @@ class Picture:
     file carries a profile), C = 1 is grey. Only `from_array` of a batch gives more than one. `alpha` is float32
     (1, 1, H, W) in [0, 1], 1 is opaque. `bits` is the depth of the source, 8 or 16, and 32 for floats. `exif` has its
     orientation set to 1. `source` names the file in messages. `notes` are sentences about what was changed or could not
-    be read. `coding` is how a JPEG was compressed.
+    be read. `coding` is how a lossy file was compressed.
     """
 
     pixels: Tensor

@@ -222,7 +222,7 @@ def _pillow(image: Image.Image, data: bytes, source: str, notes: list[str]) -> P
         image.load()  # EXIF may stand behind the pixels
     orientation, exif = metadata.read(image, notes)
     icc = image.info.get("icc_profile") or None
-    code = coding.of_jpeg(image, orientation)
+    code = coding.of(image, data, orientation)
     image.load()
     _warn_of_transfer(image, data, notes)
     full = None

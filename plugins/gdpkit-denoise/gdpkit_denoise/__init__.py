@@ -99,6 +99,8 @@ class Denoise(PhotoTask):
 
         sigma = min(255.0, estimate.noise_sigma(picture.pixels))
         note = f"noise of sigma {sigma:.1f} was found; --sigma sets another"
+        if picture.coding is not None and picture.coding.chroma:
+            note += ", and --jpeg auto removes what JPEG left"
         return self.problem_of(_noted(picture, note), GaussianNoise(sigma=sigma))
 
     def _of_photons(self, picture: Picture) -> Problem:
@@ -127,11 +129,12 @@ class Denoise(PhotoTask):
 
         from gdpkit import jpeg, jpeg_history
 
-        if (file := picture.coding) is not None:
+        file = picture.coding
+        if file is not None and file.chroma:
             quality = jpeg.quality_of(torch.tensor(file.steps[:64]).reshape(8, 8))
             stored = StoredJpeg(steps=file.steps, chroma=file.chroma, orientation=file.orientation)
             return stored, f"JPEG of quality {quality} and {file.chroma} chroma, says the file"
-        found = jpeg_history.quality(picture.pixels)
+        found = None if file is not None else jpeg_history.quality(picture.pixels)
         if found is None:
             unless = "or none that is grey, or YCbCr of 4:4:4, 4:2:2 or 4:2:0"
             raise GdpkitError(f"{picture.source} is no JPEG file, {unless}: say its quality, as in --jpeg 30")

@@ -76,7 +76,12 @@ class Inpaint(PhotoTask):
         """What a prior that sees only the neighbourhood of a pixel cannot know about the middle of a large hole."""
         from gdpkit_inpaint import functional
 
-        return functional.warnings(problem, prior)
+        told = functional.warnings(problem, prior)
+        source, weight = problem.source, problem.observations[0].weight
+        if self.color is None or self.tolerance or source is None or source.coding is None or weight is None:
+            return told
+        count = int((weight[:, :1] == 0).sum())
+        return (f"{count} pixels have that colour; compression changes colours, so --tolerance 60 may take more", *told)
 
     def finish(self, result: Result) -> Tensor:
         """The photograph itself where it is kept, the repair where it was lost."""

@@ -80,11 +80,14 @@ class Lowlight(PhotoTask):
         return super().finish(replace(result, image=functional.with_hues(result.image, model.stops)))
 
     def _with_noise(self, seen: Observation, picture: Picture) -> Observation:
+        from gdpkit import recording
         from gdpkit_lowlight import functional
 
         if self.sigma is not None:
             return replace(seen, sigma=math.hypot(self.sigma, seen.sigma))
-        sigma, weight = functional.noise(picture.pixels, seen.sigma)
+        # A gain makes visible what a JPEG took. Half of it: of dark pictures cells are wide, and what they took is less.
+        _, error, _ = recording.of_file(picture, picture.pixels)
+        sigma, weight = functional.noise(picture.pixels, max(seen.sigma, error / 2))
         if picture.pixels.shape[1] == 1:
             return replace(seen, sigma=sigma, weight=weight)
         image, white = functional.whitened(picture.pixels, sigma, weight)
