@@ -85,7 +85,7 @@ class Lowlight(PhotoTask):
 
         if self.sigma is not None:
             return replace(seen, sigma=math.hypot(self.sigma, seen.sigma))
-        # A gain makes visible what a JPEG took. Half of it: of dark pictures cells are wide, and what they took is less.
+        # A gain makes visible what a JPEG took. Half of it: in the dark cells are wide, and what they took is less.
         _, error, _ = recording.of_file(picture, picture.pixels)
         sigma, weight = functional.noise(picture.pixels, max(seen.sigma, error / 2))
         if picture.pixels.shape[1] == 1:
