@@ -59,15 +59,17 @@ class EnergyObjective:
             return dict(self._own[0].unknowns)
         return {f"{k}.{name}": u for k, view in enumerate(self._own) for name, u in view.unknowns.items()}
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares", "brighter"]) -> bool:
         """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
 
-        "squares": whether L is squared error.
+        "squares": whether L is squared error. "brighter": whether the image may be brighter than white.
         """
         if what == "losses":
             return bool(self._losses)
         if what == "squares":
             return self._distance.quadratic
+        if what == "brighter":
+            return any(view.overexposed for view in self._views)
         linear = all(view.degradation.linear for view in self._views)
         if what == "linear":
             return linear
@@ -251,8 +253,8 @@ class EnergyObjective:
         were fitted before it was first asked what all say together. What was rounded when it was recorded moves as
         well, within what was recorded.
         """
-        if rounded := [view for view in self._views if view.recorder is not None]:
-            for view in rounded:
+        if recalling := [view for view in self._views if view.recalls]:
+            for view in recalling:
                 view.recall(x.detach())
             self._see(self._own, self._views)
         if self._pointwise and self.supports("spectral"):

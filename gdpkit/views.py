@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import exposure, recording, solvers
+from gdpkit import exposure, overexposure, recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
@@ -34,6 +34,11 @@ class View:
         self.coloured = observation.coloured
         self.recorder, self.recorded = observation.recorder, self.image
         self._known = None if self.recorder is None else recording.known(self.recorder, self.image)
+        white = overexposure.of(observation)
+        self._overexposed = None if white is None else white.to(device)
+        self._own_weight = self.weight
+        if self._overexposed is not None:
+            self.weight = overexposure.weight(self.weight, self._overexposed, None, self.sigma, self.image)
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -162,6 +167,9 @@ class View:
 
     def deviation(self, x: Tensor) -> Tensor:
         """D(x) - y, of what a camera recorded: where the colours of y are noise that was added, of their mean."""
+        if self._overexposed is not None:  # nor is told what falls in from beyond white, which x does not show
+            told = ~(self._overexposed | overexposure.lit(self.degradation(overexposure.beyond(x), **self.unknowns)))
+            return (self.predict(x) - self.recorded) * told
         if self.recorder is not None:
             return self.recorder(self.predict(x)) - self.recorded
         found = self.predict(x) - self.image
@@ -236,9 +244,10 @@ class View:
         A linear one's is of all that it sees, so that there is none where pixels weigh less than others.
         """
         degradation = self.degradation
-        if degradation.linear and self.weight is not None:
-            return None
         own: Callable[..., Tensor | None] | None = getattr(degradation, "prox", None)
+        if degradation.linear and self.weight is not None:
+            own = getattr(degradation, "prox_where", None)
+            return None if own is None else own(x, self.image, self.weight, sigma, self.sigma, **self.unknowns)
         return None if own is None else own(x, self.image, sigma, self.sigma, **self.unknowns)
 
     def without_system(self, losses: bool) -> str:
@@ -269,14 +278,29 @@ class View:
             return system
         return replace(system, values=system.values.to(self.image))
 
+    @property
+    def recalls(self) -> bool:
+        """Whether what was seen, or where it tells anything, depends on the present estimate."""
+        return self._known is not None or self._overexposed is not None
+
+    @property
+    def overexposed(self) -> bool:
+        """Whether the clean image may be brighter than white."""
+        return self._overexposed is not None
+
     def recall(self, x: Tensor) -> None:
-        """Move what was seen to where a clean image predicts it, as far as the recorder leaves open."""
-        if self.recorder is None or self._known is None:
-            return
-        moved = recording.moved(self.recorder, self.predict(x), self.recorded, self._known, self.sigma)
-        if self.degradation.clips:  # black and white go on to say "at most" and "at least"
-            moved = torch.where((self.recorded <= 0) | (self.recorded >= 1), self.recorded, moved)
-        self.image, self._observed = moved, None
+        """Move what was seen to where a clean image predicts it, as far as the recorder and white leave open."""
+        predicted = self.predict(x)
+        if self.recorder is not None and self._known is not None:
+            moved = recording.moved(self.recorder, predicted, self.recorded, self._known, self.sigma)
+            if self.degradation.clips:  # black and white go on to say "at most" and "at least"
+                moved = torch.where((self.recorded <= 0) | (self.recorded >= 1), self.recorded, moved)
+            if self._overexposed is not None:
+                moved = torch.where(self._overexposed, self.recorded, moved)
+            self.image, self._observed = moved, None
+        if self._overexposed is not None:
+            lacking = self.recorded - predicted
+            self.weight = overexposure.weight(self._own_weight, self._overexposed, lacking, self.sigma, predicted)
 
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""

@@ -47,6 +47,11 @@ class BlindBlur(Degradation):
 
         return convolution.convolve(image, kernel, self.boundary)
 
+    @property
+    def optical(self) -> bool:  # type: ignore[override]
+        """Where the scene goes on beyond the border: a lens or a hand blurred it, no program."""
+        return self.boundary == "valid"
+
     def adjoint(self, observed: Tensor, *, kernel: Tensor) -> Tensor:
         """The transpose."""
         from gdpkit import convolution

@@ -96,6 +96,11 @@ class Blur(Degradation):
                 f"blur: nothing is left of {width}x{height} pixels by a kernel of {columns}x{rows} with boundary=valid"
             )
 
+    @property
+    def optical(self) -> bool:  # type: ignore[override]
+        """Where the scene goes on beyond the border: a lens or a hand blurred it, no program."""
+        return self.boundary == "valid"
+
     def adjoint(self, observed: Tensor) -> Tensor:
         """The transpose."""
         from gdpkit import convolution

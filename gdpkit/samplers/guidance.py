@@ -237,6 +237,9 @@ def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     of noisy observations more is borne, as usual in Morozov's principle.
     """
     most = BORNE if is_noisy(objective) else 1.0
+    if objective.supports("brighter"):
+        fits = (objective.discrepancy(x) <= most).view(-1, 1, 1, 1)
+        return (x if fits.all() else torch.where(fits, x, prox_to_noise(objective, x, sigma))).clamp(0, 1)
     clipped = x.clamp(0, 1)
     fits = objective.discrepancy(clipped) <= most
     if fits.all():
