@@ -27,7 +27,7 @@ def of(observation: Observation) -> Tensor | None:
 
     A lossy file has errors at white too, so that what is white to within them counts.
     """
-    if not (observation.degradation.optical and observation.degradation.linear):
+    if not observation.degradation.optical:
         return None
     white = WHITE if observation.recorder is None else min(WHITE, 1 - observation.sigma / 255)
     found = observation.image >= white

@@ -245,9 +245,11 @@ class View:
         """
         degradation = self.degradation
         own: Callable[..., Tensor | None] | None = getattr(degradation, "prox", None)
+        weighed: Callable[..., Tensor | None] | None = getattr(degradation, "prox_where", None)
+        if self.weight is not None and weighed is not None:
+            return weighed(x, self.image, self.weight, sigma, self.sigma, **self.unknowns)
         if degradation.linear and self.weight is not None:
-            own = getattr(degradation, "prox_where", None)
-            return None if own is None else own(x, self.image, self.weight, sigma, self.sigma, **self.unknowns)
+            return None
         return None if own is None else own(x, self.image, sigma, self.sigma, **self.unknowns)
 
     def without_system(self, losses: bool) -> str:

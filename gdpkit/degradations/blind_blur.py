@@ -70,6 +70,14 @@ class BlindBlur(Degradation):
 
         return borders.prox(image, observed, kernel, sigma, noise) if self.boundary == "valid" else None
 
+    def prox_where(
+        self, image: Tensor, observed: Tensor, weight: Tensor, sigma: Tensor, noise: float, *, kernel: Tensor
+    ) -> Tensor:
+        """The same where values weigh differently."""
+        from gdpkit import weighed_blur
+
+        return weighed_blur.prox(image, observed, kernel, sigma, noise, weight=weight, boundary=self.boundary)
+
     def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
         """`kernel`, (B, size, size), from the grey value of the observation; a flat one is an `ImageError`."""
         import torch

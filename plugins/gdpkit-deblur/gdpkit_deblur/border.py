@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import convolution, dct, solvers, spectra
+from gdpkit import convolution, dct, overexposure, solvers, spectra
 
 SMOOTH = 1.05  # 14 photographs, five kernels: less with mirrored borders, and mostly more, up to 1.6, without
 BEYOND = 10 / 255
 """In three photographs of 16 bits and three kernels 8 levels at most with mirrored borders; with those whose edge pixel
 was not repeated, 11 to 171 where that does harm."""
+LAMPS = 60 / 255
+"""Ten photographs that a program blurred had 33 levels at most; lamps that were brighter than white and moved, 86."""
 TRUSTED = 0.1  # how far, in the units of the image, the blurred picture is from the sharp one
 ITERATIONS = 30
 LARGEST = 4_000_000  # pixels; of larger pictures, which no program made for a trial, nothing is known of the border
@@ -33,7 +35,10 @@ def is_mirrored(image: Tensor, kernel: Tensor, sigma: float) -> bool:
     mirrored = _roughness(_undone(grey, grey, kernel, "reflect", sigma))
     if mirrored > SMOOTH * _roughness(_undone(grey, beyond, kernel, "valid", sigma)[inside]):
         return False
-    return not spectra.symmetric(kernel) or _beyond(grey, kernel, sigma) <= BEYOND
+    beyond = _beyond(grey, kernel, sigma)
+    if beyond > LAMPS and bool((grey >= overexposure.WHITE).any()):
+        return False
+    return not spectra.symmetric(kernel) or beyond <= BEYOND
 
 
 def _beyond(grey: Tensor, kernel: Tensor, sigma: float) -> float:

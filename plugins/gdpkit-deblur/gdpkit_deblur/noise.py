@@ -41,7 +41,7 @@ def noise_behind(image: Tensor, kernel: Tensor) -> tuple[float, float]:
         image: in [0, 1].
         kernel: what blurred it, (h, w).
     """
-    image = _middle(image).double()
+    image = middle(image).double()
     height, width = image.shape[-2:]
     window = _window(height)[:, None] * _window(width)
     window = window * _apart_from_white(image) if bool((image >= overexposure.WHITE).any()) else window
@@ -116,7 +116,8 @@ def _spectrum(kernel: Tensor, height: int, width: int) -> Tensor:
     return torch.fft.fft2(F.pad(kernel.double(), (0, width - columns, 0, height - rows))).abs()
 
 
-def _middle(image: Tensor) -> Tensor:
+def middle(image: Tensor) -> Tensor:
+    """LARGEST x LARGEST pixels of it, or all that there are."""
     cut = [(max(0, side - LARGEST) // 2, min(side, LARGEST)) for side in image.shape[-2:]]
     (top, height), (left, width) = cut
     return image[..., top : top + height, left : left + width]
