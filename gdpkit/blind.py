@@ -20,6 +20,7 @@ MOST = 384  # pixels a side that are looked at; with more, kernels were not foun
 ROUNDS = 5  # of image and kernel in turn, a scale
 STEP = 0.5**0.5  # from one scale to the next coarser one
 EDGES, EDGES_LAST, EDGES_FALL = 4e-3, 1e-4, 0.9  # price of an edge, of the L0 prior
+STIFFEST = 1e3  # pull of the image to its flat parts; beyond it the image moves by a level at most
 RIDGE = 2e-3
 PULL = 1e-2  # of the present kernel on the next one, beside edges of energy one
 DOUBT = 0.15  # of Whittle's likelihood: sharp photographs stay below, blurs that are found lie above
@@ -118,7 +119,7 @@ class Edges:
             edges = image.diff(dim=axis)
             cut = edges[border : edges.shape[0] - border, border : edges.shape[1] - border]
             inner.append(torch.fft.rfft2(F.pad(cut, (border,) * 4), s=size))
-            power = power + torch.fft.rfft2(edges, s=size).abs().square()
+            power = power + convolution.power(torch.fft.rfft2(edges, s=size))
         return Edges(size, inner, power)
 
 
@@ -160,13 +161,13 @@ def flattened(observed: Tensor, kernel: Tensor, price: float) -> Tensor:
     size = [convolution.fast_length(length + 2 * max(kernel.shape)) for length in (height, width)]
     sharp = _wrapped(observed, size)
     blur = _transfer(kernel, size)
-    data, power = torch.fft.rfft2(sharp).mul_(blur.conj()), blur.abs().square()
+    data, power = torch.fft.rfft2(sharp).mul_(blur.conj()), convolution.power(blur)
     down, across = (
         (2 * math.pi * f(n)).cos() for f, n in zip((torch.fft.fftfreq, torch.fft.rfftfreq), size, strict=True)
     )
     steepness = (4 - 2 * down[:, None] - 2 * across).to(power)
     weight = 2 * price
-    while weight < 1e5:
+    while weight < STIFFEST:
         down, across = (_difference(sharp, axis) for axis in (0, 1))
         kept = down.square().addcmul_(across, across) > price / weight
         down.mul_(kept)
@@ -191,7 +192,7 @@ def from_edges(sharp: Tensor, seen: Edges, size: int, ridge: float = RIDGE, towa
     power, across = torch.zeros(()), torch.zeros(())
     for axis, inner in enumerate(seen.inner):
         edges = torch.fft.rfft2(sharp.diff(dim=axis), s=seen.size)
-        power = power + edges.abs().square()
+        power = power + convolution.power(edges)
         across = across + inner * edges.conj()
     if towards is not None:
         power = power + lacking(power, seen, towards)

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import kernels
-from gdpkit.convolution import fast_length
+from gdpkit import convolution, kernels
 
 TOLD = 0.3  # what the kernel leaves of a frequency from which the law is read
 EULER = 0.5772  # the mean logarithm of an exponential variable lies so much below the logarithm of its mean
@@ -92,8 +91,7 @@ def power_of(kernel: Tensor, size: Sequence[int], step: int = 1) -> Tensor:
     """|K|^2 on the half-plane of frequencies of this size, every `step`-th row; by matrices, as kernels are small."""
     down, across = (_waves(n, taps) for n, taps in zip(size, kernel.shape, strict=True))
     across = across[: size[1] // 2 + 1].T
-    found = torch.view_as_real(down[::step] @ (kernel.to(across) @ across))
-    return found.square().sum(-1)
+    return convolution.power(down[::step] @ (kernel.to(across) @ across))
 
 
 @lru_cache(maxsize=8)
@@ -149,7 +147,7 @@ def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
 
 def correlation(one: Tensor, other: Tensor) -> float:
     """Of two kernels (h, w), 0 to 1, at the shift where it is largest."""
-    size = [fast_length(a + b) for a, b in zip(one.shape, other.shape, strict=True)]
+    size = [convolution.fast_length(a + b) for a, b in zip(one.shape, other.shape, strict=True)]
     spectra = [torch.fft.rfft2(kernel.double(), s=size) for kernel in (one, other)]
     products = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=size)
     return float(products.max() / (one.double().norm() * other.double().norm()))

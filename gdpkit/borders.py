@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gdpkit import convolution
 from gdpkit.convolution import brought, fast_length
 from gdpkit.solvers import dot
 
@@ -58,7 +59,7 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
     seen = slice(rows, height - rows), slice(columns, width - columns)
     spectrum = _spectrum(brought(kernel, image), size)
     trust = (sigma / noise) ** 2  # c
-    power = trust * spectrum.abs().square()
+    power = trust * convolution.power(spectrum)
     kept = power / (1 + power)  # G
 
     def filtered(plane: Tensor, by: Tensor) -> Tensor:

@@ -121,6 +121,11 @@ def _direct(image: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(image.transpose(0, 1), flipped[:, None], groups=batch).transpose(0, 1)
 
 
+def power(spectrum: Tensor) -> Tensor:
+    """|s|^2 of complex values; by way of abs(), which takes a root, it would take four times as long."""
+    return spectrum.real.square().add_(spectrum.imag.square())
+
+
 def fast_length(size: int) -> int:
     """The next even length, from `size`, of which Fourier transforms are fast: without a factor above 5.
 

@@ -7,7 +7,7 @@ is cut with the margin that a kernel reaches, and one Fourier transform of it se
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,33 +39,50 @@ class Tile:
 
 
 class Mosaic:
-    """The blur of images (H, W) by kernels (rows, columns, h, w), any boundary but "valid"."""
+    """The blur of images (H, W) by kernels (rows, columns, h, w), any boundary but "valid".
 
-    def __init__(self, kernels: Tensor, height: int, width: int, boundary: str) -> None:
+    What a product takes is on the device of the images: a run asks for hundreds.
+    """
+
+    def __init__(
+        self, kernels: Tensor, height: int, width: int, boundary: str, device: torch.device | str = "cpu"
+    ) -> None:
         self.boundary = boundary
+        self.device = torch.device(device)
         self.size = height, width
+        self.cells = kernels.shape[0], kernels.shape[1]
         self.kernels = kernels.flatten(0, 1)
         self.reach = kernels.shape[-2] // 2, kernels.shape[-1] // 2
         self._hats = tuple(_hats(count, side) for count, side in zip(kernels.shape[:2], self.size, strict=True))
         shapes = zip(self.size, kernels.shape[:2], kernels.shape[-2:], strict=True)
         self._steps = [_step(side, count, length) for side, count, length in shapes]
         self._plane = [fast_length(step + 2 * r) for step, r in zip(self._steps, self.reach, strict=True)]
-        self._spectra = torch.fft.rfft2(self.kernels, s=self._plane).to(torch.complex64)
+        self._spectra = torch.fft.rfft2(self.kernels, s=self._plane).to(self.device, torch.complex64)
         self._tiles = list(self._cut())
 
-    def moments(self, rows: slice, columns: slice) -> Tensor:
-        """The mean over these pixels of w_g w_h, (G, G), float64."""
+    def moments(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        """The means over these pixels of w_g, (G,), and of w_g w_h, (G, G), float64."""
         down, across = (hats[:, at] for hats, at in zip(self._hats, (rows, columns), strict=True))
-        return torch.kron(*(hats @ hats.T / hats.shape[1] for hats in (down, across)))
+        products = (hats @ hats.T / hats.shape[1] for hats in (down, across))
+        return torch.kron(down.mean(1), across.mean(1)), torch.kron(*products)
+
+    def spectra(self, size: Sequence[int]) -> Tensor:
+        """Of the kernels about the corner of a plane of this size, (G, H, W // 2 + 1), complex64."""
+        middle = [-r for r in self.reach]
+        plane = self.kernels.new_zeros(len(self.kernels), *size)
+        plane[:, : self.kernels.shape[1], : self.kernels.shape[2]] = self.kernels
+        found: Tensor = torch.fft.rfft2(plane.roll(middle, (1, 2))).to(torch.complex64)
+        return found
 
     def _cut(self) -> Iterator[Tile]:
         down, across = self._hats
         (height, width), (tall, wide) = self.size, self._steps
+        there = [hats.to(self.device, torch.float32) for hats in self._hats]
         for top in range(0, height, tall):
             for left in range(0, width, wide):
                 rows, columns = slice(top, min(top + tall, height)), slice(left, min(left + wide, width))
                 weights = {
-                    i * len(across) + j: (a[rows, None] * b[columns]).float()
+                    i * len(across) + j: there[0][i, rows, None] * there[1][j, columns]
                     for i, a in enumerate(down)
                     for j, b in enumerate(across)
                     if bool(a[rows].any()) and bool(b[columns].any())
@@ -110,19 +127,19 @@ class Mosaic:
         return folded(plane, rows, columns, self.boundary)
 
 
-def mosaic(kernels: Tensor, height: int, width: int, boundary: str) -> Mosaic:
+def mosaic(kernels: Tensor, height: int, width: int, boundary: str, device: torch.device) -> Mosaic:
     """Made once for the same kernels and size: a run asks again and again."""
     try:
         values = kernels.double().contiguous().numpy().tobytes()
     except RuntimeError:  # within a transform of torch.func, which what is made there must not outlive
-        return Mosaic(kernels, height, width, boundary)
-    return _made(values, tuple(kernels.shape), height, width, boundary)
+        return Mosaic(kernels, height, width, boundary, device)
+    return _made(values, tuple(kernels.shape), height, width, boundary, str(device))
 
 
 @lru_cache(maxsize=2)
-def _made(values: bytes, shape: tuple[int, ...], height: int, width: int, boundary: str) -> Mosaic:
+def _made(values: bytes, shape: tuple[int, ...], height: int, width: int, boundary: str, device: str) -> Mosaic:
     kernels = torch.frombuffer(bytearray(values), dtype=torch.float64).view(shape)
-    return Mosaic(kernels, height, width, boundary)
+    return Mosaic(kernels, height, width, boundary, device)
 
 
 def _step(side: int, count: int, length: int) -> int:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from gdpkit import convolution, kernels
+from gdpkit import convolution, kernels, mosaic, solvers, wiener
 from gdpkit.components import Observation, Problem
+from gdpkit.degradations.blur import Blur
 from gdpkit.degradations.blur_grid import BlurGrid
 from gdpkit.objective import EnergyObjective
 from gdpkit.testing import picture
@@ -63,6 +64,35 @@ def test_the_data_step_of_a_grid_is_the_minimum_to_within_its_noise(
     assert float(excess(blur, found, x, y, sigma, 0.01).max()) < 0.002 * x[0].numel()
     alone = blur.prox(x[1:], y[1:], torch.full((1, 1, 1, 1), sigma), 0.01)
     assert torch.allclose(alone[0], found[1], atol=1e-5)
+
+
+def test_a_grid_of_one_kernel_is_undone_as_one_blur_is(tmp_path: Path) -> None:
+    """The patches' filters are then exact but for what reaches beyond their overlap."""
+    kernel, sigma, noise = kernels.gaussian(1.5, 9), 0.1, 0.02
+    blur = grid(tmp_path / "grid.npy", [kernel] * 4, 2, 2)
+    x, y = picture(1, 3, 150, 130), blur(picture(1, 3, 150, 130, seed=5))
+    one = EnergyObjective(Problem((Observation(y, Blur(sigma=1.5, size=9), 255 * noise),))).prox(x, sigma)
+    found = blur.prox(x, y, torch.full((1, 1, 1, 1), sigma), noise)
+    assert float((one - x).square().mean().sqrt()) > 0.2
+    assert float((found - one).square().mean().sqrt()) < 0.05 * noise
+
+
+@pytest.mark.parametrize(("second", "known"), [(kernels.gaussian(1.3, 9), True), (kernels.motion(9, 90), False)])
+def test_patches_tell_how_far_their_answer_is_off(tmp_path: Path, second: Tensor, known: bool) -> None:
+    """Much where kernels differ within a patch, little where they hardly change; it is never off by far more."""
+    blur = grid(tmp_path / "grid.npy", [kernels.gaussian(1.5, 9), second], 1, 2)
+    trust = torch.full((1, 1, 1, 1), 100.0)
+    tiles = mosaic.mosaic(blur.weights(), 96, 192, "reflect", torch.device("cpu"))
+    residual = blur(torch.rand(1, 3, 96, 192, generator=torch.Generator().manual_seed(0)) - 0.5)
+    answer, doubt = wiener.patches(tiles).answer(residual, trust)
+
+    def matrix(s: Tensor) -> Tensor:
+        return s + trust * tiles.transposed(tiles.blurred(s))
+
+    best = solvers.conjugate_gradients(matrix, trust * tiles.transposed(residual), 200, 1e-6)
+    lacking = float(((answer - best) * matrix(answer - best)).sum())
+    assert lacking < 2 * float(doubt) + 1e-4 * residual.numel()  # the latter where windows cut filters off
+    assert (float(doubt) < 0.003 * float(trust * residual.square().sum())) == known
 
 
 def test_the_sharpness_of_a_grid_is_told_without_a_search(tmp_path: Path) -> None:

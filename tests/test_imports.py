@@ -52,6 +52,7 @@ LEVELS = {
             "borders",
             "mosaic",
             "patches",
+            "wiener",
             "blind",
             "blind_spectrum",
             "recording",

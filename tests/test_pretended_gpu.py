@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "chain with jpeg": ("restore", {"image": PHOTO, "stages": ("blur:sigma=1", "jpeg:quality=40")}),
     "chain with a mask": ("restore", {"image": PHOTO, "stages": ("blur:sigma=1", "mask:missing=0.2", "noise:sigma=9")}),
     "circular": ("restore", {"image": PHOTO, "stages": ("blur:sigma=1,boundary=circular",)}),
+    "blur grid": ("restore", {"image": PHOTO, "stages": ("blur-grid:file=kernels.npy", "noise:sigma=5")}),
     "exposed": ("restore", {"image": DARK, "stages": ("expose:map=smooth",)}),
     "huber": ("restore", {"image": PHOTO, "stages": ("gamma", "noise:sigma=5"), "distance": "huber"}),
 }
@@ -95,7 +97,9 @@ def brought(gpu: PretendedGpu) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("case", TASKS)
-def test_tasks(gpu: PretendedGpu, case: str) -> None:
+def test_tasks(gpu: PretendedGpu, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("kernels.npy", np.stack([np.eye(5), np.ones((5, 5)), np.eye(5)[::-1], np.ones((5, 5))]).reshape(2, 2, 5, 5))
     task, options = TASKS[case]
     result = gdpkit.restore(task, steps=2, device="cuda", **options)
     assert not gpu.holds(result.tensor)

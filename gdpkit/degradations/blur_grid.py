@@ -67,7 +67,8 @@ class BlurGrid(Degradation):
     def _mosaic(self, image: Tensor) -> Mosaic:
         from gdpkit import mosaic
 
-        return mosaic.mosaic(self.weights(), image.shape[-2], image.shape[-1], self.boundary)
+        height, width = image.shape[-2:]
+        return mosaic.mosaic(self.weights(), height, width, self.boundary, image.device)
 
     def propagate(self, sigma: float) -> float:
         """Averaging independent noise divides it: by the Euclidean norm of the kernels, on average."""
