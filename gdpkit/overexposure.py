@@ -18,37 +18,48 @@ if TYPE_CHECKING:
     from gdpkit.components import Observation
 
 WHITE = 1 - 0.4 / 255
-DOUBT = 0.1
+DOUBT = 0.1  # deviation of what white is held to be, in the units of the image, where less is predicted
 REACHED = 0.02  # of the light of a pixel: so much from places beyond white, and what was observed is not explained
 
 
-def of(observation: Observation) -> Tensor | None:
-    """Where it says "at least", as a mask like its image; None where it does so nowhere.
+class Overexposed:
+    """Where an observation is white, and what its values weigh then: `weight`, (B, C, h, w)."""
 
-    A lossy file has errors at white too, so that what is white to within them counts.
-    """
-    if not observation.degradation.optical:
-        return None
-    white = WHITE if observation.recorder is None else min(WHITE, 1 - observation.sigma / 255)
-    found = observation.image >= white
-    return found if bool(found.any()) else None
+    def __init__(self, white: Tensor, own: Tensor | None, recorded: Tensor, sigma: float) -> None:
+        """Where it is white, the weights that it has anyhow, what was recorded, and its noise in 0..1."""
+        self._white, self._own, self._recorded = white, own, recorded
+        self._held = min(1.0, (sigma / DOUBT) ** 2)
+        self.weight = self._weighed(torch.zeros_like(recorded))
 
+    @staticmethod
+    def of(observation: Observation, own: Tensor | None, recorded: Tensor, sigma: float) -> Overexposed | None:
+        """None where nothing is white, or where it was no light that was degraded.
 
-def weight(own: Tensor | None, overexposed: Tensor, lacking: Tensor | None, sigma: float, like: Tensor) -> Tensor:
-    """Of each value: its own, but next to none where it is white and more than that is predicted, and little where less is.
+        A lossy file has errors at white too, so that what is white to within them counts.
+        """
+        if not observation.degradation.optical:
+            return None
+        white = recorded >= (WHITE if observation.recorder is None else min(WHITE, 1 - sigma))
+        return Overexposed(white, own, recorded, sigma) if bool(white.any()) else None
 
-    lacking: how much less than white is predicted; before anything is, white tells nothing anywhere.
-    sigma: the noise, in 0..1.
-    """
-    held = min(1.0, (sigma / DOUBT) ** 2)
-    white = torch.zeros_like(like) if lacking is None else held * (lacking > 0)
-    told = torch.where(overexposed, white, 1.0)
-    return told if own is None else own * told
+    def recall(self, predicted: Tensor) -> None:
+        """White weighs next to nothing where more than that is predicted, and little where less is."""
+        self.weight = self._weighed(self._held * (predicted < self._recorded))
 
+    def restored(self, moved: Tensor) -> Tensor:
+        """Values that were moved since, but for those that were white."""
+        return torch.where(self._white, self._recorded, moved)
 
-def lit(blur_of_beyond: Tensor) -> Tensor:
-    """Where light from beyond white fell, given D of the mask of such places."""
-    return blur_of_beyond > REACHED
+    def deviation(self, predicted: Tensor, lit: Tensor) -> Tensor:
+        """Of what an image predicts from what was recorded, where it can tell.
+
+        lit: how much of the light came from places beyond white, `beyond`, which an image does not show as they were.
+        """
+        return (predicted - self._recorded) * ~(self._white | (lit > REACHED))
+
+    def _weighed(self, white: Tensor) -> Tensor:
+        told = torch.where(self._white, white, 1.0)
+        return told if self._own is None else self._own * told
 
 
 def beyond(image: Tensor) -> Tensor:

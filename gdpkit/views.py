@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit import exposure, overexposure, recording, solvers
+from gdpkit import exposure, recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
+from gdpkit.overexposure import Overexposed, beyond
 from gdpkit.solvers import LinearMap
 
 BRIGHTEST = 1e-3  # of the clean image's range: so little above it counts as nothing
@@ -34,11 +35,8 @@ class View:
         self.coloured = observation.coloured
         self.recorder, self.recorded = observation.recorder, self.image
         self._known = None if self.recorder is None else recording.known(self.recorder, self.image)
-        white = overexposure.of(observation)
-        self._overexposed = None if white is None else white.to(device)
-        self._own_weight = self.weight
-        if self._overexposed is not None:
-            self.weight = overexposure.weight(self.weight, self._overexposed, None, self.sigma, self.image)
+        self._over = Overexposed.of(observation, self.weight, self.image, self.sigma)
+        self.weight = self.weight if self._over is None else self._over.weight
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -167,9 +165,8 @@ class View:
 
     def deviation(self, x: Tensor) -> Tensor:
         """D(x) - y, of what a camera recorded: where the colours of y are noise that was added, of their mean."""
-        if self._overexposed is not None:  # nor is told what falls in from beyond white, which x does not show
-            told = ~(self._overexposed | overexposure.lit(self.degradation(overexposure.beyond(x), **self.unknowns)))
-            return (self.predict(x) - self.recorded) * told
+        if self._over is not None:
+            return self._over.deviation(self.predict(x), self.degradation(beyond(x), **self.unknowns))
         if self.recorder is not None:
             return self.recorder(self.predict(x)) - self.recorded
         found = self.predict(x) - self.image
@@ -283,12 +280,12 @@ class View:
     @property
     def recalls(self) -> bool:
         """Whether what was seen, or where it tells anything, depends on the present estimate."""
-        return self._known is not None or self._overexposed is not None
+        return self._known is not None or self.overexposed
 
     @property
     def overexposed(self) -> bool:
         """Whether the clean image may be brighter than white."""
-        return self._overexposed is not None
+        return self._over is not None
 
     def recall(self, x: Tensor) -> None:
         """Move what was seen to where a clean image predicts it, as far as the recorder and white leave open."""
@@ -297,12 +294,10 @@ class View:
             moved = recording.moved(self.recorder, predicted, self.recorded, self._known, self.sigma)
             if self.degradation.clips:  # black and white go on to say "at most" and "at least"
                 moved = torch.where((self.recorded <= 0) | (self.recorded >= 1), self.recorded, moved)
-            if self._overexposed is not None:
-                moved = torch.where(self._overexposed, self.recorded, moved)
-            self.image, self._observed = moved, None
-        if self._overexposed is not None:
-            lacking = self.recorded - predicted
-            self.weight = overexposure.weight(self._own_weight, self._overexposed, lacking, self.sigma, predicted)
+            self.image, self._observed = moved if self._over is None else self._over.restored(moved), None
+        if self._over is not None:
+            self._over.recall(predicted)
+            self.weight = self._over.weight
 
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""

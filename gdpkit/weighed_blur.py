@@ -1,7 +1,7 @@
 """The proximal step of a blur whose values are not all known alike: overexposed ones, or light that was stored encoded.
 
-Light z was blurred and stored as y = e(k * z) with noise alike at all levels, e being sRGB's curve; the image x = e(z) is
-trusted alike at all levels as well. In light, noise is larger where it is bright, and a step that took it for alike
+Light z was blurred and stored as y = e(k * z) with noise alike at all levels, e being sRGB's curve; the image x = e(z)
+is trusted alike at all levels as well. In light, noise is larger where it is bright, and a step that took it for alike
 would put what noise it lets through in bright places into the dark around them, where the curve is steep. So the
 step is one of Gauss and Newton, by conjugate gradients that start from the blur's own inverse.
 """
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from gdpkit import borders, convolution, functional, solvers
-from gdpkit.convolution import brought, fast_length
+from gdpkit.convolution import brought, fast_length, power
 from gdpkit.solvers import Map, dot
 
 ITERATIONS = 15
 PLAIN_ITERATIONS, PLAIN_TOLERANCE = 100, 1e-4
-"""Where values tell nothing, and light beyond white may be anything, iterations that end early keep it near the estimate."""
+"""Where values tell nothing, light beyond white may be anything; iterations that end early keep it near the estimate."""
 SETTLED = 0.05
 
 
@@ -56,11 +56,12 @@ def prox(
 
     size = [fast_length(side) for side in image.shape[-2:]]
     height, width = image.shape[-2:]
-    power = trust * _power(brought(kernel, image), size)
-    kept = power / (1 + power)
+    told = trust * _power(brought(kernel, image), size)
+    kept = told / (1 + told)
 
     def nearly(r: Tensor) -> Tensor:
-        return r - torch.fft.irfft2(torch.fft.rfft2(r, s=size) * kept, s=size)[..., :height, :width]
+        known: Tensor = torch.fft.irfft2(torch.fft.rfft2(r, s=size) * kept, s=size)[..., :height, :width]
+        return r - known
 
     rest = pulled(observed - predicted)
 
@@ -102,8 +103,10 @@ def _solved(matrix: Map, rhs: Tensor, nearly: Map, least: Tensor, begun: Tensor)
 
 
 def decoded(stored: Tensor) -> Tensor:
-    """Light from values through sRGB's curve, below black as above it: noise goes there, and a straight line would make
-    little of it much."""
+    """Light from values through sRGB's curve, below black as above it.
+
+    Noise goes there, and of a straight line, as steep as the curve is at black, little light would be many levels.
+    """
     return stored.sign() * functional.srgb_decoded(stored.abs())
 
 
@@ -120,5 +123,5 @@ def _slope(stored: Tensor) -> Tensor:
 
 def _power(kernel: Tensor, size: list[int]) -> Tensor:
     """|K|^2, broadcastable with the spectra of images."""
-    found = torch.fft.rfft2(kernel, s=size).abs().square()
+    found: Tensor = power(torch.fft.rfft2(kernel, s=size))
     return found if kernel.ndim == 2 else found[:, None]

@@ -53,6 +53,8 @@ LEVELS = {
             "mosaic",
             "patches",
             "wiener",
+            "weighed_blur",
+            "overexposure",
             "blind",
             "blind_spectrum",
             "recording",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.errors import GdpkitError
@@ -142,16 +142,17 @@ class Blur(Degradation):
         from gdpkit import borders, weighed_blur
 
         if not self.linear:
-            options = {"light": True, "boundary": self.boundary}
-            return weighed_blur.prox(image, observed, self.weights(), sigma, noise, **options)
+            return weighed_blur.prox(image, observed, self.weights(), sigma, noise, light=True, boundary=self.boundary)
         return borders.prox(image, observed, self.weights(), sigma, noise) if self.boundary == "valid" else None
 
     def prox_where(self, image: Tensor, observed: Tensor, weight: Tensor, sigma: Tensor, noise: float) -> Tensor:
         """The same where values weigh differently."""
         from gdpkit import weighed_blur
 
-        options = {"weight": weight, "light": not self.linear, "boundary": self.boundary}
-        return weighed_blur.prox(image, observed, self.weights(), sigma, noise, **options)
+        light, boundary = not self.linear, self.boundary
+        return weighed_blur.prox(
+            image, observed, self.weights(), sigma, noise, weight=weight, light=light, boundary=boundary
+        )
 
     def propagate(self, sigma: float) -> float:
         """Averaging independent noise divides it: by the Euclidean norm of the kernel."""

@@ -27,14 +27,14 @@ ORDER: Mapping[str, tuple[str, ...]] = {
 """The kernels by name, with their parameters in the order in which they may be given without names."""
 
 UNSEEN = 1.25
-"""So much noise is taken for the estimated one where the borders are not seen: what the blur brought in from beyond them
-explains errors as well, and an estimate that is 5 % low puts a weave over dark fur (6 photographs, four kernels)."""
+"""So much noise is taken for the estimated one where the borders are not seen: what the blur brought in from beyond
+them explains errors as well, and an estimate that is 5 % low puts a weave over dark fur (6 photographs, 4 kernels)."""
 QUIET = 2.0
-"""Noise, in 0..255, through which borders tell whether a program blurred: with more, mirrored ones do no harm either."""
+"""Noise, in 0..255, through which borders tell whether a program blurred; with more, mirrored ones do no harm."""
 TOLD = 1.0  # in 0..255: errors of other kinds than noise that the user is told of
 UNEXPLAINED = (
-    "neither the scene nor white noise explains all that this kernel would not have left (the file may have been compressed or "
-    "resized, or the kernel be too wide): it counts as noise of sigma {:.1f}"
+    "neither the scene nor white noise explains all that this kernel would not have left (the file may have been "
+    "compressed or resized, its noise smoothed, or the kernel be too wide): it counts as noise of sigma {:.1f}"
 )
 
 
@@ -135,7 +135,9 @@ class Deblur(PhotoTask):
         if self.boundary == "auto" and mirrored and observation.sigma < QUIET:
             notes.append("it was blurred with mirrored borders, as programs do (--boundary valid: it was not)")
         if self.light == "auto" and getattr(observation.degradation, "light", "") == "linear":
-            notes.append("its light was blurred, as by a lens or a hand (--light encoded: a program blurred its values)")
+            notes.append(
+                "its light was blurred, as by a lens or a hand (--light encoded: a program blurred its values)"
+            )
         if self.blind:
             from gdpkit import blind
 

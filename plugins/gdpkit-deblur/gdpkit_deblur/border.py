@@ -35,10 +35,10 @@ def is_mirrored(image: Tensor, kernel: Tensor, sigma: float) -> bool:
     mirrored = _roughness(_undone(grey, grey, kernel, "reflect", sigma))
     if mirrored > SMOOTH * _roughness(_undone(grey, beyond, kernel, "valid", sigma)[inside]):
         return False
-    beyond = _beyond(grey, kernel, sigma)
-    if beyond > LAMPS and bool((grey >= overexposure.WHITE).any()):
+    lies = _beyond(grey, kernel, sigma)
+    if lies > LAMPS and bool((grey >= overexposure.WHITE).any()):
         return False
-    return not spectra.symmetric(kernel) or beyond <= BEYOND
+    return not spectra.symmetric(kernel) or lies <= BEYOND
 
 
 def _beyond(grey: Tensor, kernel: Tensor, sigma: float) -> float:

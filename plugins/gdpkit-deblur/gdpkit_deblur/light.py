@@ -9,9 +9,9 @@ from gdpkit.blind_spectrum import Spectrum
 from gdpkit_deblur.noise import middle
 
 CLEARLY = 0.05
-"""So much better must light explain the spectrum, or, of a photograph with a camera's EXIF data, the values. Of 24
-photographs, four kernels and three amounts of noise that were blurred as values, light was better by so much in three of
-288, of those whose light was blurred by a disk or a motion, in half; gaussians hardly differ."""
+"""So much better must light explain the spectrum; of a photograph with a camera's EXIF data, the values. Of 24
+photographs whose light was blurred by a disk or a motion it was better by so much in most, of those that were blurred
+as values in next to none; gaussians hardly differ."""
 
 
 def was_blurred(image: Tensor, kernel: Tensor, camera: bool) -> bool:

@@ -9,6 +9,7 @@ photographs, that power falls with a power of the frequency, and the kernel allo
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ GROUPS = 16
 NEAR = 12  # pixels
 CLEAR = 0.1  # so much of a picture must be away from white, or it is looked at as a whole
 STRUCTURE = 15.0
-"""A power so many times the expected one may be the scene's: 40 photographs and 7 kernels had less in 97 % of the groups
-of frequencies where noise would show."""
+"""A power so many times the expected one may be the scene's: with five kernels, none of 24 photographs was taken to have
+errors that it had not."""
 MEASURED = 1.25  # what errors add to the variance of white noise shows above this
 ROUGH = 4.0
 """So many deviations errors of other kinds count for: they keep to edges and to places, so that they are stronger there
@@ -55,8 +56,11 @@ def noise_behind(image: Tensor, kernel: Tensor) -> tuple[float, float]:
 
 
 def _white(power: Tensor, blur: Tensor, frequency: Tensor) -> float:
-    """The variance where the kernel leaves least of the scene, whose spectrum is assumed to fall with the square of the
-    frequency. The median of the power, which is exponentially distributed, is ln 2 of the mean."""
+    """The variance where the kernel leaves least of the scene.
+
+    Its spectrum is assumed to fall with the square of the frequency. The median of the power, which is exponentially
+    distributed, is ln 2 of the mean.
+    """
     left = torch.where(frequency > LOW, blur / frequency.clamp_min(LOW), math.inf)
     chosen = left <= left.flatten().kthvalue(max(8, round(LOST * left.numel()))).values
     return float(power[..., chosen].median() / math.log(2))
@@ -65,7 +69,8 @@ def _white(power: Tensor, blur: Tensor, frequency: Tensor) -> float:
 def _unexplained(power: Tensor, blur: Tensor, frequency: Tensor, white: float) -> float:
     """The variance of ROUGH times what neither the scene nor the white noise explains, 0 where they do.
 
-    power: (channels, H, W). A pattern of the scene has few strong frequencies, errors have many: medians tell them apart.
+    power: (channels, H, W). A pattern of the scene has few strong frequencies, errors have many: medians tell them
+    apart.
     """
     height, width = power.shape[-2:]
     mean = power.mean(0)  # of channels
@@ -83,7 +88,7 @@ def _unexplained(power: Tensor, blur: Tensor, frequency: Tensor, white: float) -
         float(p.median(1).values.mean() / math.log(2) - STRUCTURE * e.mean()) - MEASURED * white
         for e, p in zip(expected[order].tensor_split(GROUPS), seen, strict=True)
     ]
-    lasting = max(min(pair) for pair in zip(excess, excess[1:], strict=False))
+    lasting = max(min(pair) for pair in pairwise(excess))
     return ROUGH**2 * max(0.0, lasting)
 
 
@@ -113,7 +118,8 @@ def _spectrum(kernel: Tensor, height: int, width: int) -> Tensor:
     rows, columns = kernel.shape
     if rows > height or columns > width:
         return torch.ones(height, width, dtype=torch.float64)
-    return torch.fft.fft2(F.pad(kernel.double(), (0, width - columns, 0, height - rows))).abs()
+    found: Tensor = torch.fft.fft2(F.pad(kernel.double(), (0, width - columns, 0, height - rows)))
+    return found.abs()
 
 
 def middle(image: Tensor) -> Tensor:
