@@ -17,7 +17,7 @@ from gdpkit.solvers import Map, dot
 
 ITERATIONS = 15
 PLAIN_ITERATIONS, PLAIN_TOLERANCE = 100, 1e-4
-"""Where values tell nothing, light beyond white may be anything; iterations that end early keep it near the estimate."""
+"""Where values tell nothing, light beyond white may be anything; iterations that end early keep it near the image."""
 SETTLED = 0.05
 
 
