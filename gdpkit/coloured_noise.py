@@ -29,7 +29,7 @@ LOW, MIDDLE, HIGH = 0.03, 0.1, 0.2  # shares of the blocks that are quieter
 NORMAL = {LOW: -1.8808, MIDDLE: -1.2816, HIGH: -0.8416}  # the same of the normal distribution
 STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes do
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
-PIVOT, POWER = 12.0, 0.3  # see `coloured_sigma`
+PIVOT, POWER = 12.0, 0.3  # see `coloured_noise`
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
 
@@ -51,41 +51,46 @@ class _Group:
         return even and float(levels[:, 2].max()) > least
 
 
-def coloured_sigma(image: Tensor, white: float) -> float:
-    """The white noise, in 0..255, that a prior should be told for the coloured noise of a photograph; 0 if none is found.
+def coloured_noise(image: Tensor, white: float) -> tuple[float, float]:
+    """The white noise that a prior should be told for a photograph's coloured noise, and the deviation of its pixels.
 
-    image: (B, 1 or 3, H, W) in [0, 1]; white: its `estimate.noise_sigma`. A prior that learned of white noise removes
-    coloured noise when told the deviation of its low frequencies, which is that of white noise as strong there. That is
-    measured a factor of 2 to 4 below the pixels. Of strong noise a little more is better, for it is the lowest frequencies that
-    are seen, and of weak noise a little less, for texture is lost: sigma = level (level / 12)^0.3. The exponent was
-    chosen for PSNR on photographs with simulated camera noise and with blurred Gaussian noise.
+    image: (B, 1 or 3, H, W) in [0, 1]; white: its `estimate.noise_sigma`. All in 0..255; (0, 0) where none is found, and
+    for sides below 64 pixels. A prior that learned of white noise leaves coloured noise alone unless it is told as much
+    white noise as would be as strong in the low frequencies; pixels are told a factor of 1 to 4 less. Of strong noise a
+    little more is better, for lower frequencies are stronger still, and of weak noise a little less, for texture is
+    lost: sigma = level (level / 12)^0.3, chosen by PSNR on simulated camera noise and blurred Gaussian noise.
     """
     if min(image.shape[-2:]) < SMALLEST:
-        return 0.0
-    levels = _everywhere(_groups(image), WHITE * white)
-    if not levels:
-        return 0.0
-    level = math.sqrt(sum(x * x for x in levels) / len(levels))
-    return min(255.0, level * (level / PIVOT) ** POWER) if level > WHITE * white else 0.0
+        return 0.0, 0.0
+    found = _everywhere(_groups(image), WHITE * white)
+    if found is None:
+        return 0.0, 0.0
+    pixels, _, level = found.square().mean(0).sqrt().tolist()
+    return (min(255.0, level * (level / PIVOT) ** POWER), pixels) if level > WHITE * white else (0.0, 0.0)
 
 
-def _everywhere(groups: list[_Group], least: float) -> list[float]:
-    """The noise in the groups that show it, or nothing where too few do. Luma is asked for more than `least`.
+def _everywhere(groups: list[_Group], least: float) -> Tensor | None:
+    """The levels of the groups that show noise, (groups, bands), or None where too few do; of luma more than `least`.
 
-    By chroma, where texture hardly is; else by luma with some chroma, as JPEG leaves it; else, in grey, by luma alone,
-    if it is about as strong in dark and in bright parts, which are hardly of one material.
+    By chroma, where texture hardly is; else by luma with some chroma, as much as JPEG leaves; else, in grey, by luma
+    alone, if it is about as strong in dark and in bright parts, which are hardly of one material.
     """
     chroma, luma = slice(1, 3), slice(0, 1)
     colour = [g for g in groups if len(g.levels) == 3]
     found = [g for g in colour if g.alike(chroma, 1.2, 7.0) and g.least > 0.5 * float(g.levels[chroma, 2].max())]
     if _range(found) >= 12:
-        return [float(g.levels[chroma, 2].max()) for g in found]
-    found = [g for g in colour if g.alike(luma, 1.3, max(5.0, least)) and g.least > 0.28 * g.most]
-    if _range(found) >= 24:
-        return [float(g.levels[0, 2]) for g in found]
+        return torch.stack([g.levels[chroma].amax(0) for g in found])
+    in_luma = [g for g in colour if g.alike(luma, 1.3, max(5.0, least))]
+    found = [g for g in in_luma if g.least > 0.28 * g.most]
+    if _range(found) < 24:
+        found = [g for g in in_luma if g.least > 0.2 * g.most and g.alike(luma, 1.12, 5.0)]
+    if len(found) > 1:
+        return torch.stack([g.levels[0] for g in found])
     found = [g for g in groups if len(g.levels) == 1 and g.alike(luma, 1.2, max(5.0, least))]
-    levels = [float(g.levels[0, 2]) for g in found]
-    return levels if _range(found) >= 64 and max(levels) < 2 * min(levels) else []
+    strengths = [float(g.levels[0, 2]) for g in found]
+    if _range(found) >= 64 and max(strengths) < 2 * min(strengths):
+        return torch.stack([g.levels[0] for g in found])
+    return None
 
 
 def _range(groups: list[_Group]) -> float:

@@ -57,6 +57,7 @@ LEVELS = {
             "recording",
             "jpeg_history",
             "estimate",
+            "coloured_noise",
             "exposure",
             "jpeg",
         ),
