@@ -1,15 +1,16 @@
 """Noise that is not white: of a camera that demosaiced, smoothed, sharpened or compressed it, and the grain of film.
 
-It lies in middle and low frequencies, where photographs lie too. What tells it from a scene is that noise is everywhere:
-of blocks of one brightness the quietest hold as much of it as those in the middle, while the energies of a scene are
-spread. (Small quantiles over blocks see noise alone: Ponomarenko et al., 2007. One level for each frequency, scale and
-brightness: Colom, Buades and Morel, "Nonparametric noise estimation method for raw images", JOSA A 2014; Lebrun, Colom
-and Morel, "Multiscale image blind denoising", IEEE TIP 2015.) Grass, sand and cloth can be everywhere too, but are of
-one colour and its shades, while the noise of a sensor has every colour. In doubt it is a scene.
+It lies in middle and low frequencies, where photographs lie too. What tells it from a scene is that noise is
+everywhere: of blocks of one brightness the quietest hold as much of it as those in the middle, while the energies of a
+scene are spread. (Small quantiles over blocks see noise alone: Ponomarenko et al., 2007. One level for each frequency,
+scale and brightness: Colom, Buades and Morel, "Nonparametric noise estimation method for raw images", JOSA A 2014;
+Lebrun, Colom and Morel, "Multiscale image blind denoising", IEEE TIP 2015.) Grass, sand and cloth can be everywhere
+too, but are of one colour and its shades, while the noise of a sensor has every colour. In doubt it is a scene.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ LOW, MIDDLE, HIGH = 0.03, 0.1, 0.2  # shares of the blocks that are quieter
 NORMAL = {LOW: -1.8808, MIDDLE: -1.2816, HIGH: -0.8416}  # the same of the normal distribution
 STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes do
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
-PIVOT, POWER = 12.0, 0.3  # see `coloured_noise`
+PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.25  # see `coloured_noise`
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
 
@@ -54,43 +55,47 @@ class _Group:
 def coloured_noise(image: Tensor, white: float) -> tuple[float, float]:
     """The white noise that a prior should be told for a photograph's coloured noise, and the deviation of its pixels.
 
-    image: (B, 1 or 3, H, W) in [0, 1]; white: its `estimate.noise_sigma`. All in 0..255; (0, 0) where none is found, and
-    for sides below 64 pixels. A prior that learned of white noise leaves coloured noise alone unless it is told as much
-    white noise as would be as strong in the low frequencies; pixels are told a factor of 1 to 4 less. Of strong noise a
-    little more is better, for lower frequencies are stronger still, and of weak noise a little less, for texture is
-    lost: sigma = level (level / 12)^0.3, chosen by PSNR on simulated camera noise and blurred Gaussian noise.
+    image: (B, 1 or 3, H, W) in [0, 1]; white: its `estimate.noise_sigma`. All in 0..255; (0, 0) where none is found,
+    and for sides below 64 pixels. A prior that learned of white noise takes coloured noise for the picture unless it is
+    told as much white noise as would be as strong in the low frequencies, which is one to four times the deviation of
+    the pixels. Of strong noise more is better, for still lower frequencies hold more, of weak noise less, for texture
+    is lost: sigma = level (level / 12)^0.3. Where chroma was smoothed, what is left looks more like a picture: 1.25
+    times that. Both were chosen by PSNR on simulated camera noise and blurred Gaussian noise.
     """
     if min(image.shape[-2:]) < SMALLEST:
         return 0.0, 0.0
-    found = _everywhere(_groups(image), WHITE * white)
-    if found is None:
+    found, factor = _everywhere(_groups(image), WHITE * white)
+    if not len(found):
         return 0.0, 0.0
     pixels, _, level = found.square().mean(0).sqrt().tolist()
-    return (min(255.0, level * (level / PIVOT) ** POWER), pixels) if level > WHITE * white else (0.0, 0.0)
+    if level < WHITE * white:
+        return 0.0, 0.0
+    return min(255.0, factor * level * (level / PIVOT) ** POWER), pixels
 
 
-def _everywhere(groups: list[_Group], least: float) -> Tensor | None:
-    """The levels of the groups that show noise, (groups, bands), or None where too few do; of luma more than `least`.
+def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
+    """The levels of the groups that show noise, (groups, bands), none where too few do, and what to multiply them by.
 
     By chroma, where texture hardly is; else by luma with some chroma, as much as JPEG leaves; else, in grey, by luma
-    alone, if it is about as strong in dark and in bright parts, which are hardly of one material.
+    alone, if it is about as strong in dark and in bright parts, which are hardly of one material. In luma there must be
+    more than `least`.
     """
     chroma, luma = slice(1, 3), slice(0, 1)
     colour = [g for g in groups if len(g.levels) == 3]
     found = [g for g in colour if g.alike(chroma, 1.2, 7.0) and g.least > 0.5 * float(g.levels[chroma, 2].max())]
     if _range(found) >= 12:
-        return torch.stack([g.levels[chroma].amax(0) for g in found])
+        return torch.stack([g.levels[chroma].amax(0) for g in found]), 1.0
     in_luma = [g for g in colour if g.alike(luma, 1.3, max(5.0, least))]
     found = [g for g in in_luma if g.least > 0.28 * g.most]
     if _range(found) < 24:
         found = [g for g in in_luma if g.least > 0.2 * g.most and g.alike(luma, 1.12, 5.0)]
     if len(found) > 1:
-        return torch.stack([g.levels[0] for g in found])
+        return torch.stack([g.levels[0] for g in found]), SMOOTHED
     found = [g for g in groups if len(g.levels) == 1 and g.alike(luma, 1.2, max(5.0, least))]
     strengths = [float(g.levels[0, 2]) for g in found]
     if _range(found) >= 64 and max(strengths) < 2 * min(strengths):
-        return torch.stack([g.levels[0] for g in found])
-    return None
+        return torch.stack([g.levels[0] for g in found]), 1.0
+    return torch.empty(0, len(BANDS)), 1.0
 
 
 def _range(groups: list[_Group]) -> float:
@@ -108,10 +113,10 @@ def _groups(image: Tensor) -> list[_Group]:
         return []
     edges = inside.quantile(torch.linspace(0, 1, GROUPS + 1, device=means.device))
     found = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges.tolist()):
         here = {f: c[:, (m >= low) & (m <= high)] for f, (m, c) in blocks.items()}
         if min(c.shape[1] for c in here.values()) >= LEAST_BLOCKS:
-            found.append(_group(float(low + high) / 2, here))
+            found.append(_group((low + high) / 2, here))
     return found
 
 
@@ -146,9 +151,9 @@ def _band(coefficients: Tensor, first: int, last: int) -> Tensor:
 
 
 def _deviation(energies: Tensor, share: float, freedom: int) -> Tensor:
-    """Of noise, if this share of the blocks has less than these energies, means of so many squares; (axes, N) -> (axes,).
+    """Of noise of which this share of the blocks (axes, N), each a mean of so many squares, would be less; (axes,).
 
-    The quantile of chi-square is Wilson and Hilferty's (1931).
+    The quantile of chi-square is that of Wilson and Hilferty (1931).
     """
     part = 2 / (9 * freedom)
     chi = (1 - part + NORMAL[share] * math.sqrt(part)) ** 3
