@@ -30,7 +30,7 @@ LOW, MIDDLE, HIGH = 0.03, 0.1, 0.2  # shares of the blocks that are quieter
 NORMAL = {LOW: -1.8808, MIDDLE: -1.2816, HIGH: -0.8416}  # the same of the normal distribution
 STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes do
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
-PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.25  # see `coloured_noise`
+PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.5  # see `coloured_noise`
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
 
@@ -59,22 +59,24 @@ def coloured_noise(image: Tensor, white: float) -> tuple[float, float]:
     and for sides below 64 pixels. A prior that learned of white noise takes coloured noise for the picture unless it is
     told as much white noise as would be as strong in the low frequencies, which is one to four times the deviation of
     the pixels. Of strong noise more is better, for still lower frequencies hold more, of weak noise less, for texture
-    is lost: sigma = level (level / 12)^0.3. Where chroma was smoothed, what is left looks more like a picture: 1.25
-    times that. Both were chosen by PSNR on simulated camera noise and blurred Gaussian noise.
+    is lost: sigma = level (level / 12)^0.3. Where chroma was smoothed, what is left looks more like a picture, which
+    takes sigma = 1.5 level; a mean of the two where it was smoothed in part. These were chosen by PSNR on simulated
+    camera noise and blurred Gaussian noise.
     """
     if min(image.shape[-2:]) < SMALLEST:
         return 0.0, 0.0
-    found, factor = _everywhere(_groups(image), WHITE * white)
+    found, smoothed = _everywhere(_groups(image), WHITE * white)
     if not len(found):
         return 0.0, 0.0
     pixels, _, level = found.square().mean(0).sqrt().tolist()
     if level < WHITE * white:
         return 0.0, 0.0
-    return min(255.0, factor * level * (level / PIVOT) ** POWER), pixels
+    factor = (1 - smoothed) * (level / PIVOT) ** POWER + smoothed * SMOOTHED
+    return min(255.0, factor * level), pixels
 
 
 def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
-    """The levels of the groups that show noise, (groups, bands), none where too few do, and what to multiply them by.
+    """The levels of the groups that show noise, (groups, bands), none where too few do, and how far chroma is lost.
 
     By chroma, where texture hardly is; else by luma with some chroma, as much as JPEG leaves; else, in grey, by luma
     alone, if it is about as strong in dark and in bright parts, which are hardly of one material. In luma there must be
@@ -84,18 +86,21 @@ def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
     colour = [g for g in groups if len(g.levels) == 3]
     found = [g for g in colour if g.alike(chroma, 1.2, 7.0) and g.least > 0.5 * float(g.levels[chroma, 2].max())]
     if _range(found) >= 12:
-        return torch.stack([g.levels[chroma].amax(0) for g in found]), 1.0
+        axes = (slice(0, 3) if g.alike(luma, 1.12, 0.0) else chroma for g in found)
+        return torch.stack([g.levels[a].amax(0) for g, a in zip(found, axes, strict=True)]), 0.0
     in_luma = [g for g in colour if g.alike(luma, 1.3, max(5.0, least))]
     found = [g for g in in_luma if g.least > 0.28 * g.most]
     if _range(found) < 24:
         found = [g for g in in_luma if g.least > 0.2 * g.most and g.alike(luma, 1.12, 5.0)]
     if len(found) > 1:
-        return torch.stack([g.levels[0] for g in found]), SMOOTHED
+        levels = torch.stack([g.levels for g in found])
+        chroma_left = (levels[:, 1:, 0].amax(1) / levels[:, 0, 0]).clamp_max(1).mean()
+        return levels[:, 0], 1 - float(chroma_left)
     found = [g for g in groups if len(g.levels) == 1 and g.alike(luma, 1.2, max(5.0, least))]
     strengths = [float(g.levels[0, 2]) for g in found]
     if _range(found) >= 64 and max(strengths) < 2 * min(strengths):
-        return torch.stack([g.levels[0] for g in found]), 1.0
-    return torch.empty(0, len(BANDS)), 1.0
+        return torch.stack([g.levels[0] for g in found]), 0.0
+    return torch.empty(0, len(BANDS)), 0.0
 
 
 def _range(groups: list[_Group]) -> float:
