@@ -80,12 +80,14 @@ def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
 
     By chroma, where texture hardly is; else by luma with some chroma, as much as JPEG leaves; else, in grey, by luma
     alone, if it is about as strong in dark and in bright parts, which are hardly of one material. In luma there must be
-    more than `least`.
+    more than `least`, and in the axis of chroma that has less, where texture adds little, three quarters of it.
     """
-    chroma, luma = slice(1, 3), slice(0, 1)
+    chroma, luma, nothing = slice(1, 3), slice(0, 1), (torch.empty(0, len(BANDS)), 0.0)
     colour = [g for g in groups if len(g.levels) == 3]
     found = [g for g in colour if g.alike(chroma, 1.2, 7.0) and g.least > 0.5 * float(g.levels[chroma, 2].max())]
     if _range(found) >= 12:
+        if sum(float(g.levels[chroma, 2].min()) for g in found) < 0.75 * least * len(found):
+            return nothing
         axes = (slice(0, 3) if g.alike(luma, 1.12, 0.0) else chroma for g in found)
         return torch.stack([g.levels[a].amax(0) for g, a in zip(found, axes, strict=True)]), 0.0
     in_luma = [g for g in colour if g.alike(luma, 1.3, max(5.0, least))]
@@ -100,7 +102,7 @@ def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
     strengths = [float(g.levels[0, 2]) for g in found]
     if _range(found) >= 64 and max(strengths) < 2 * min(strengths):
         return torch.stack([g.levels[0] for g in found]), 0.0
-    return torch.empty(0, len(BANDS)), 0.0
+    return nothing
 
 
 def _range(groups: list[_Group]) -> float:
