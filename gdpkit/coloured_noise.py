@@ -30,6 +30,7 @@ LOW, MIDDLE, HIGH = 0.03, 0.1, 0.2  # shares of the blocks that are quieter
 NORMAL = {LOW: -1.8808, MIDDLE: -1.2816, HIGH: -0.8416}  # the same of the normal distribution
 STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes do
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
+STRONG = 9.0  # noise in chroma; weaker noise is worth the loss of texture only where plain areas show it in luma
 PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.5  # see `coloured_noise`
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
@@ -88,8 +89,9 @@ def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
     if _range(found) >= 12:
         if sum(float(g.levels[chroma, 2].min()) for g in found) < 0.75 * least * len(found):
             return nothing
-        axes = (slice(0, 3) if g.alike(luma, 1.12, 0.0) else chroma for g in found)
-        return torch.stack([g.levels[a].amax(0) for g, a in zip(found, axes, strict=True)]), 0.0
+        if sum(float(g.levels[chroma, 2].mean()) for g in found) > STRONG * len(found):
+            axes = (slice(0, 3) if g.alike(luma, 1.12, 0.0) else chroma for g in found)
+            return torch.stack([g.levels[a].amax(0) for g, a in zip(found, axes, strict=True)]), 0.0
     in_luma = [g for g in colour if g.alike(luma, 1.3, max(5.0, least))]
     found = [g for g in in_luma if g.least > 0.28 * g.most]
     if _range(found) < 24:
