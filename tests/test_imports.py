@@ -60,6 +60,7 @@ LEVELS = {
             "recording",
             "jpeg_history",
             "estimate",
+            "coloured_noise",
             "exposure",
             "jpeg",
         ),
