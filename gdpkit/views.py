@@ -127,6 +127,14 @@ class View:
             (slope,) = torch.autograd.grad(predicted.sum(), leaf)
         return predicted.detach(), slope
 
+    def inverse_slope(self) -> tuple[Tensor, Tensor]:
+        """What an invertible D says of the clean image, and its derivative there."""
+        own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "inverse_slope", None)
+        if own is not None:
+            return own(self.image, **self.unknowns)
+        says = self.inverse()
+        return says, self.slope(says)[1]
+
     def spread(self) -> View:
         """The view whose maps have a cell for each pixel, so that rows of it are an observation of their own."""
         other = copy(self)
