@@ -50,7 +50,7 @@ def _told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Ten
     to it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
     difference of two measurements.
     """
-    asked = [pointwise.pulled(view, mean, pointwise.bounds(view)) for view in views]
+    asked = list(pointwise.pulls(views, mean, [pointwise.bounds(view) for view in views]))
     pull = sum((own for own, _ in asked), start=torch.zeros_like(mean))
     total = sum((p for _, p in asked), start=torch.zeros_like(mean))
     found = []

@@ -50,8 +50,7 @@ def told(views: Sequence[View]) -> tuple[Tensor, Tensor]:
     for _ in range(STEPS):
         # A noisy value's own slope would favour values whose noise went up; the slope at the mean does not.
         pull, total = torch.zeros_like(mean), torch.zeros_like(mean)
-        for view, limit in zip(views, limits, strict=True):
-            own, precision = pulled(view, mean, limit)
+        for own, precision in pulls(views, mean, limits):
             pull.add_(own)
             total.add_(precision)
         mean = torch.minimum(pull.div_(total.clamp_min(UNSEEN)).add_(mean).maximum(low), high)
@@ -107,12 +106,19 @@ def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor]
     return whole
 
 
-def pulled(view: View, at: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
-    """What an observation asks of a clean image: minus half the slope of its part of E, and half the curvature.
+def pulls(views: Sequence[View], at: Tensor, limits: Sequence[Bounds]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What each observation asks of a clean image: minus half the slope of its part of E, and half the curvature.
 
     The curvature is the precision of what it says, and the slope over that how far it would move the image.
     """
-    predicted, slope = view.slope(at)
+    first = views[0].degradation
+    common = hasattr(first, "inner") and all(first.shares_inner(view.degradation) for view in views)  # type: ignore[attr-defined]
+    inner = first.inner(at) if common else None  # type: ignore[attr-defined]
+    for view, bounds in zip(views, limits, strict=True):
+        yield _pull(view, *view.slope(at, inner), bounds)
+
+
+def _pull(view: View, predicted: Tensor, slope: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
     pull = _weighed(view, slope)
     low, high = bounds
     # A bound that is kept counts for nothing. Signs are -1 and 1 there, and 0 elsewhere; masks would take longer.

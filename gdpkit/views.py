@@ -17,6 +17,7 @@ from gdpkit.errors import GdpkitError
 from gdpkit.solvers import LinearMap
 
 BRIGHTEST = 1e-3  # of the clean image's range: so little above it counts as nothing
+FAR = 1e30  # times any difference of two values, beyond what is predicted
 TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
 
 
@@ -51,10 +52,15 @@ class View:
                 f"{self.degradation.name} gives {tuple(mean.shape[1:])} where {tuple(self.image.shape[1:])} was "
                 "observed (channels, height, width)"
             )
+        return self.capped(mean)
+
+    def capped(self, mean: Tensor) -> Tensor:
+        """A prediction, of which what lies beyond the white or black that was observed is that value."""
         if not self.degradation.clips:
             return mean
-        mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
-        return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+        # Limits that are far away where nothing is clipped: masks as irregular as noise take a processor much longer.
+        mean = torch.minimum(mean, (1 - self.image).clamp_min_(0).mul_(FAR).add_(1))
+        return torch.maximum(mean, self.image.clamp_min(0).mul_(-FAR))
 
     def explained(self, mean: Tensor) -> Tensor | None:
         """Where a mean lies beyond the white or black that was observed, which `predict` makes that value."""
@@ -116,8 +122,15 @@ class View:
         """Whether D tells its slope at every value itself; its maps are then those that `exposure.spread` spreads."""
         return self.degradation.pixelwise and hasattr(self.degradation, "slope")
 
-    def slope(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W)."""
+    def slope(self, at: Tensor, inner: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W).
+
+        inner: what D's `inner` says of the image, where that is known.
+        """
+        if inner is not None:
+            outer: Callable[..., tuple[Tensor, Tensor]] = self.degradation.outer_slope  # type: ignore[attr-defined]
+            predicted, slope = outer(inner[0], **self.unknowns)
+            return predicted, slope.mul_(inner[1])
         own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "slope", None)
         if own is not None:
             return own(at, **self.unknowns)
