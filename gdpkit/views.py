@@ -98,8 +98,8 @@ class View:
             return torch.zeros_like(self.image)
         noise = self.sigma / weight.clamp_min(1e-12).sqrt()
         share = F.avg_pool2d(clipped.to(self.image), 3, stride=1, padding=1, count_include_pad=False)
-        doubt = torch.where(share > TOGETHER, 0, 2 * noise)
-        return torch.where(clipped, self.inverse((1 - doubt).clamp(0, 1)).clamp(0, 1), 0)
+        doubt = noise.mul_(2).mul_((TOGETHER - share).sign_().clamp_min_(0))
+        return self.inverse(doubt.neg_().add_(1).clamp_(0, 1)).clamp_(0, 1).mul_(clipped)
 
     def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
         """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.

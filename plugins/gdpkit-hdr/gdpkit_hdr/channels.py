@@ -36,13 +36,23 @@ def _planes(image: Array) -> Sequence[Array]:
 
 def mean(image: Array) -> Array:
     """The mean of the channels, (H, W, 3) -> (H, W)."""
-    middle: Array = (image[..., 0] + image[..., 1] + image[..., 2]) / np.float32(3)
-    return middle
+    return np.asarray(cv2.transform(image, np.full((1, 3), 1 / 3, np.float32)))
+
+
+def thrice(plane: Array) -> Array:
+    """One channel for all three, (H, W) or (H, W, 1) -> (H, W, 3): products that broadcast take ten times as long."""
+    found = np.asarray(cv2.merge([plane.view(np.uint8) if plane.dtype == bool else plane] * 3))
+    return found.view(plane.dtype)
+
+
+def scaled(image: Array, factors: Array) -> Array:
+    """Each channel of (H, W, 3) times its own factor, as float32."""
+    return np.asarray(cv2.transform(image, np.diag(factors).astype(np.float32)))
 
 
 def deviation(image: Array) -> Array:
     """The standard deviation of the channels, (H, W, 3) -> (H, W)."""
-    r, g, b = (image[..., c] for c in range(3))
+    r, g, b = cv2.split(image)
     spread: Array = np.sqrt((r - g) ** 2 + (g - b) ** 2 + (b - r) ** 2) / np.float32(3)
     return spread
 

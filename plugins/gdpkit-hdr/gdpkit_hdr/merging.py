@@ -88,7 +88,8 @@ def seen(
     trust = [one.trust for one in judged]
     for k in range(1, len(trust)):
         for rows in worth.strips(trust[k]):
-            trust[k][rows] *= 1 - masks[k - 1][rows] * worth.compressed(judged[k], judged[k - 1], noise[k - 1], rows)
+            rolled = masks[k - 1][rows] * worth.compressed(judged[k], judged[k - 1], noise[k - 1], rows)
+            trust[k][rows] *= channels.thrice(1 - rolled)
     told = _continued(judged, trust, masks, whites, gains)
     deviations = [one.deviation for one in judged]
     trust = _last_resorts(trust, [one.clipped for one in judged], deviations, masks, told)
@@ -124,11 +125,12 @@ def _continued(
         return np.zeros(masks[0].shape[:2], bool)
     bounds = np.zeros_like(trust[0])
     for one, mask, white, gain in zip(judged, masks, whites, gains, strict=True):
-        np.maximum(bounds, one.clipped * ((mask > 0) * (white / gain).astype(np.float32)), out=bounds)
+        shown = (one.clipped & channels.thrice(mask > 0)).astype(np.float32)
+        np.maximum(bounds, channels.scaled(shown, white / gain), out=bounds)
     lights = [one.light_of(channels.places(one.image)) for one in judged]
     light, where = surmise.surmised(lights, [one.level for one in judged], trust, masks, bounds)
     for share, mask in zip(trust, masks, strict=True):
-        share *= mask
+        share *= channels.thrice(mask)
     if not where.any():
         return where
     share = masks[0][where]
@@ -178,9 +180,9 @@ def bound(seen: Sequence[Seen]) -> Array:
     """
     least = np.zeros_like(seen[0].image)
     for one in seen:
-        here = one.clipped & ~one.moved[..., None]
+        here = (one.clipped & channels.thrice(~one.moved)).astype(np.float32)
         sure = float(response.decoded(np.array([max(0.5, 1 - 2 * one.noise / 255)]))[0])
-        least = np.maximum(least, np.where(here, sure * one.white / one.gain, 0)).astype(np.float32)
+        np.maximum(least, channels.scaled(here, sure / one.gain * one.white), out=least)
     return least
 
 

@@ -86,13 +86,14 @@ def judged(
         sigma = sigma_of(places)
         np.clip(around, part - NOISY * sigma, part + NOISY * sigma, out=around)
         over = (part >= FULL) | ((around >= CLIPPED - sigma) & (part >= CLIPPED - 3 * sigma))
-        np.logical_and(over, known[rows][..., None], out=clipped[rows])
+        np.logical_and(over, channels.thrice(known[rows]), out=clipped[rows])
         np.maximum(straight_of(places), clipped[rows], out=recorded[rows])
         deviation[rows] = deviation_of(places)
-    top = cv2.dilate(channels.brightest(level), np.ones((3, 3), np.uint8))[..., None]
+    top = cv2.dilate(channels.brightest(level), np.ones((3, 3), np.uint8))
+    whole = channels.thrice((0.2 + 0.8 * ramp((1 - top) / (1 - FADING))).astype(np.float32))
     trust = np.empty_like(image)
     for rows in strips(image):
-        trust[rows] = _trust(level[rows], top[rows], sigma_of(channels.places(image[rows])), clipped[rows])
+        trust[rows] = _trust(level[rows], whole[rows], sigma_of(channels.places(image[rows])), clipped[rows])
     return Judged(image, recorded, deviation, level, trust, clipped, light_of, alike_of)
 
 
@@ -118,14 +119,14 @@ def _slope(curve: Response, values: Array, factor: Array) -> Array:
     return slope
 
 
-def _trust(level: Array, top: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
+def _trust(level: Array, whole: Array, sigma: Array, clipped: NDArray[np.bool_]) -> Array:
     """0 where a value is clipped or black, 1 where it is neither.
 
     Told from the level around: a noisy value's own would favour values whose noise went one way. A channel that is
-    clipped takes some trust from the others, which cameras mix when they make colours: `top`, (H, W, 1), is the most.
+    clipped takes some trust from the others, which cameras mix when they make colours: `whole` is what it leaves.
     """
     white = np.maximum(CLIPPED - 2 * sigma, 0.5)
-    fading = ramp((white - level) / (white - FADING + 2 * sigma)) * (0.2 + 0.8 * ramp((1.0 - top) / (1 - FADING)))
+    fading = ramp((white - level) / (white - FADING + 2 * sigma)) * whole
     found: Array = fading * ramp(level / np.maximum(BLACK, 3 * sigma)) * ~clipped
     return found
 
