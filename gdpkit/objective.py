@@ -279,7 +279,7 @@ class EnergyObjective:
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""
-        errors = [v.total(v.deviation(x).mul_(255).square_()) / v.count() for v in self._own]
+        errors = [pointwise.squares(v, x) / v.count() for v in self._own]
         return torch.stack(errors).mean(0)
 
     def _data(self, x: Tensor) -> Tensor:

@@ -106,6 +106,14 @@ def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor]
     return whole
 
 
+def squares(view: View, x: Tensor) -> Tensor:
+    """The weighted sum of (D(x) - y)^2, in 0..255, of one observation of any kind, (B,)."""
+    if not view.slanted or view.recorder is not None:
+        return view.total(view.deviation(x).mul_(255).square_())
+    sums = [few.total(few.deviation(x[..., rows, :]).mul_(255).square_()) for rows, (few,) in _cut([view])]
+    return torch.stack(sums).sum(0)
+
+
 def pulls(views: Sequence[View], at: Tensor, limits: Sequence[Bounds]) -> Iterator[tuple[Tensor, Tensor]]:
     """What each observation asks of a clean image: minus half the slope of its part of E, and half the curvature.
 
