@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-
 _OF_SQUARES: WeakKeyDictionary[nn.Module, dict[int, tuple[float, float]]] = WeakKeyDictionary()
 """What was counted of networks that do alike to every pixel: each run asks, and it takes an evaluation."""
 
