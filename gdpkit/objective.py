@@ -274,7 +274,7 @@ class EnergyObjective:
         Of observations that say value by value which clean image explains them; others change nothing.
         """
         for view in (own for own in self._own if own.invertible):
-            x = torch.maximum(x, view.least())
+            x = torch.maximum(x, pointwise.least(view))
         return x
 
     def consistency(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit.components import Measured, SingularSystem
 from gdpkit.views import View
@@ -21,6 +22,8 @@ BEYOND = 1e-3  # how far beyond black or white a bound is taken to be kept
 UNSURE = 1e-6  # what a bound counts in the first mean: it decides where there is nothing else
 FAR = 1e30  # beyond what is predicted of any value
 UNSEEN = 1e-30  # less than any precision
+
+TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
 
 Bounds = tuple[Tensor | None, Tensor | None]
 
@@ -104,6 +107,22 @@ def in_strips(views: Sequence[View], ask: Callable[[list[View], Tensor], Tensor]
         rows = slice(top, min(top + lines, height))
         whole[..., rows, :] = ask([view.rows(rows) for view in views], x[..., rows, :])
     return whole
+
+
+def least(view: View) -> Tensor:
+    """The least that values clipped at white leave possible of the clean image, 0 where none is clipped or counts.
+
+    Of an invertible D. Where others beside it are clipped too it is the bound itself, and else what twice its noise
+    leaves of it, for noise clips values now and then.
+    """
+    weight = torch.ones_like(view.image) if view.weight is None else view.weight
+    clipped = (view.image >= 1) & (weight > 0)
+    if not (view.degradation.clips and clipped.any()):
+        return torch.zeros_like(view.image)
+    noise = view.sigma / weight.clamp_min(1e-12).sqrt()
+    share = F.avg_pool2d(clipped.to(view.image), 3, stride=1, padding=1, count_include_pad=False)
+    doubt = noise.mul_(2).mul_((TOGETHER - share).sign_().clamp_min_(0))
+    return view.inverse(doubt.neg_().add_(1).clamp_(0, 1)).clamp_(0, 1).mul_(clipped)
 
 
 def squares(view: View, x: Tensor) -> Tensor:

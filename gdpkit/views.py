@@ -9,7 +9,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gdpkit import exposure, recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
@@ -18,7 +17,6 @@ from gdpkit.solvers import LinearMap
 
 BRIGHTEST = 1e-3  # of the clean image's range: so little above it counts as nothing
 FAR = 1e30  # times any difference of two values, beyond what is predicted
-TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
 
 
 class View:
@@ -58,7 +56,7 @@ class View:
         """A prediction, of which what lies beyond the white or black that was observed is that value."""
         if not self.degradation.clips:
             return mean
-        # Limits that are far away where nothing is clipped: masks as irregular as noise take a processor much longer.
+        # Where nothing is clipped limits are far away: masks as irregular as noise take a processor much longer.
         mean = torch.minimum(mean, (1 - self.image).clamp_min_(0).mul_(FAR).add_(1))
         return torch.maximum(mean, self.image.clamp_min(0).mul_(-FAR))
 
@@ -85,21 +83,6 @@ class View:
         """What an invertible D says of the clean image, each value by itself; of other values, where they are given."""
         own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
         return own(self.image if observed is None else observed, **self.unknowns)
-
-    def least(self) -> Tensor:
-        """The least that values clipped at white leave possible of the clean image, 0 where none is clipped or counts.
-
-        Of an invertible D. Where others beside it are clipped too it is the bound itself, and else what twice its noise
-        leaves of it, for noise clips values now and then.
-        """
-        weight = torch.ones_like(self.image) if self.weight is None else self.weight
-        clipped = (self.image >= 1) & (weight > 0)
-        if not (self.degradation.clips and clipped.any()):
-            return torch.zeros_like(self.image)
-        noise = self.sigma / weight.clamp_min(1e-12).sqrt()
-        share = F.avg_pool2d(clipped.to(self.image), 3, stride=1, padding=1, count_include_pad=False)
-        doubt = noise.mul_(2).mul_((TOGETHER - share).sign_().clamp_min_(0))
-        return self.inverse(doubt.neg_().add_(1).clamp_(0, 1)).clamp_(0, 1).mul_(clipped)
 
     def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
         """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.
@@ -128,8 +111,7 @@ class View:
         inner: what D's `inner` says of the image, where that is known.
         """
         if inner is not None:
-            outer: Callable[..., tuple[Tensor, Tensor]] = self.degradation.outer_slope  # type: ignore[attr-defined]
-            predicted, slope = outer(inner[0], **self.unknowns)
+            predicted, slope = self.degradation.outer_slope(inner[0], **self.unknowns)  # type: ignore[attr-defined]
             return predicted, slope.mul_(inner[1])
         own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "slope", None)
         if own is not None:
@@ -142,9 +124,9 @@ class View:
 
     def inverse_slope(self) -> tuple[Tensor, Tensor]:
         """What an invertible D says of the clean image, and its derivative there."""
-        own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "inverse_slope", None)
-        if own is not None:
-            return own(self.image, **self.unknowns)
+        if hasattr(self.degradation, "inverse_slope"):
+            own: tuple[Tensor, Tensor] = self.degradation.inverse_slope(self.image, **self.unknowns)
+            return own
         says = self.inverse()
         return says, self.slope(says)[1]
 

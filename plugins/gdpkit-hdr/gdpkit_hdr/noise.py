@@ -63,18 +63,18 @@ def lines(
 
 
 def _thinned(images: Sequence[Array], valid: Sequence[Mask]) -> tuple[Sequence[Array], Sequence[Mask]]:
-    """Tiles of large pictures, one below the other, of which the ends, that show two places, are not valid."""
+    """Tiles of large pictures, one below the other, which are not valid where the filters meet the next one."""
     height, width = images[0].shape[:2]
     if height * width <= WHOLE:
         return images, valid
-    side = TILE + 2 * CELL
+    sides = (TILE + 2 * CELL, TILE)
     rows, columns = (
         np.linspace(0, max(0, length - side), max(1, min(MOST_TILES, length // APART))).astype(int)
-        for length in (height, width)
+        for length, side in zip((height, width), sides, strict=True)
     )
-    places = [(slice(y, y + side), slice(x, x + side)) for y in rows for x in columns]
-    inner = np.zeros((min(side, height), min(side, width)), bool)
-    inner[CELL:-CELL, CELL:-CELL] = True
+    places = [(slice(y, y + sides[0]), slice(x, x + sides[1])) for y in rows for x in columns]
+    inner = np.zeros((min(sides[0], height), min(sides[1], width)), bool)
+    inner[CELL:-CELL] = True
     return (
         [np.concatenate([image[place] for place in places]) for image in images],
         [np.concatenate([known[place] & inner for place in places]) for known in valid],
