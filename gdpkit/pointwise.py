@@ -64,7 +64,7 @@ def _first(views: Sequence[View], limits: Sequence[Bounds]) -> tuple[Tensor, Ten
     """The mean of what each observation says alone, and the least and the most that any says."""
     total = weighted = low = high = views[0].image
     for k, (view, limit) in enumerate(zip(views, limits, strict=True)):
-        says, slope = view.inverse_slope()
+        says, slope = _inverse_slope(view)
         precision = _weighed(view, slope).mul_(slope)
         for sign, bound in zip((-1, 1), limit, strict=True):
             if bound is not None:
@@ -159,8 +159,17 @@ def _pull(view: View, predicted: Tensor, slope: Tensor, bounds: Bounds) -> tuple
 
 def _alone(view: View) -> tuple[Tensor, Tensor]:
     """What one observation says, and how precisely."""
-    says, slope = view.inverse_slope()
+    says, slope = _inverse_slope(view)
     return says, _weighed(view, slope).mul_(slope)
+
+
+def _inverse_slope(view: View) -> tuple[Tensor, Tensor]:
+    """The clean image that explains each value, and D's derivative there."""
+    if hasattr(view.degradation, "inverse_slope"):
+        found: tuple[Tensor, Tensor] = view.degradation.inverse_slope(view.image, **view.unknowns)
+        return found
+    says = view.inverse()
+    return says, view.slope(says)[1]
 
 
 def _weighed(view: View, slope: Tensor) -> Tensor:

@@ -56,6 +56,9 @@ class View:
         """A prediction, of which what lies beyond the white or black that was observed is that value."""
         if not self.degradation.clips:
             return mean
+        if mean.requires_grad:  # masks take little of a graph's memory
+            mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
+            return torch.where(self.image <= 0, mean.clamp_min(0), mean)
         # Where nothing is clipped limits are far away: masks as irregular as noise take a processor much longer.
         mean = torch.minimum(mean, (1 - self.image).clamp_min_(0).mul_(FAR).add_(1))
         return torch.maximum(mean, self.image.clamp_min(0).mul_(-FAR))
@@ -121,14 +124,6 @@ class View:
             predicted = self.degradation(leaf, **self.unknowns)
             (slope,) = torch.autograd.grad(predicted.sum(), leaf)
         return predicted.detach(), slope
-
-    def inverse_slope(self) -> tuple[Tensor, Tensor]:
-        """What an invertible D says of the clean image, and its derivative there."""
-        if hasattr(self.degradation, "inverse_slope"):
-            own: tuple[Tensor, Tensor] = self.degradation.inverse_slope(self.image, **self.unknowns)
-            return own
-        says = self.inverse()
-        return says, self.slope(says)[1]
 
     def spread(self) -> View:
         """The view whose maps have a cell for each pixel, so that rows of it are an observation of their own."""
