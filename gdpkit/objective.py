@@ -276,12 +276,12 @@ class EnergyObjective:
         Of observations that say value by value which clean image explains them; others change nothing.
         """
         for view in (own for own in self._own if own.invertible):
-            x = torch.maximum(x, view.least())
+            x = torch.maximum(x, pointwise.least(view))
         return x
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""
-        errors = [v.total(v.deviation(x).mul_(255).square_()) / v.count() for v in self._own]
+        errors = [pointwise.squares(v, x) / v.count() for v in self._own]
         return torch.stack(errors).mean(0)
 
     def _data(self, x: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gdpkit import exposure, recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
@@ -18,7 +17,7 @@ from gdpkit.overexposure import Overexposed, beyond
 from gdpkit.solvers import LinearMap
 
 BRIGHTEST = 1e-3  # of the clean image's range: so little above it counts as nothing
-TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
+FAR = 1e30  # times any difference of two values, beyond what is predicted
 
 
 class View:
@@ -54,10 +53,18 @@ class View:
                 f"{self.degradation.name} gives {tuple(mean.shape[1:])} where {tuple(self.image.shape[1:])} was "
                 "observed (channels, height, width)"
             )
+        return self.capped(mean)
+
+    def capped(self, mean: Tensor) -> Tensor:
+        """A prediction, of which what lies beyond the white or black that was observed is that value."""
         if not self.degradation.clips:
             return mean
-        mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
-        return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+        if mean.requires_grad:  # masks take little of a graph's memory
+            mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
+            return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+        # Where nothing is clipped limits are far away: masks as irregular as noise take a processor much longer.
+        mean = torch.minimum(mean, (1 - self.image).clamp_min_(0).mul_(FAR).add_(1))
+        return torch.maximum(mean, self.image.clamp_min(0).mul_(-FAR))
 
     def explained(self, mean: Tensor) -> Tensor | None:
         """Where a mean lies beyond the white or black that was observed, which `predict` makes that value."""
@@ -83,21 +90,6 @@ class View:
         own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
         return own(self.image if observed is None else observed, **self.unknowns)
 
-    def least(self) -> Tensor:
-        """The least that values clipped at white leave possible of the clean image, 0 where none is clipped or counts.
-
-        Of an invertible D. Where others beside it are clipped too it is the bound itself, and else what twice its noise
-        leaves of it, for noise clips values now and then.
-        """
-        weight = torch.ones_like(self.image) if self.weight is None else self.weight
-        clipped = (self.image >= 1) & (weight > 0)
-        if not (self.degradation.clips and clipped.any()):
-            return torch.zeros_like(self.image)
-        noise = self.sigma / weight.clamp_min(1e-12).sqrt()
-        share = F.avg_pool2d(clipped.to(self.image), 3, stride=1, padding=1, count_include_pad=False)
-        doubt = torch.where(share > TOGETHER, 0, 2 * noise)
-        return torch.where(clipped, self.inverse((1 - doubt).clamp(0, 1)).clamp(0, 1), 0)
-
     def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
         """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.
 
@@ -119,8 +111,14 @@ class View:
         """Whether D tells its slope at every value itself; its maps are then those that `exposure.spread` spreads."""
         return self.degradation.pixelwise and hasattr(self.degradation, "slope")
 
-    def slope(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W)."""
+    def slope(self, at: Tensor, inner: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W).
+
+        inner: what D's `inner` says of the image, where that is known.
+        """
+        if inner is not None:
+            predicted, slope = self.degradation.outer_slope(inner[0], **self.unknowns)  # type: ignore[attr-defined]
+            return predicted, slope.mul_(inner[1])
         own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "slope", None)
         if own is not None:
             return own(at, **self.unknowns)
