@@ -27,8 +27,8 @@ GROUPS = 16
 NEAR = 12  # pixels
 CLEAR = 0.1  # so much of a picture must be away from white, or it is looked at as a whole
 STRUCTURE = 15.0
-"""A power so many times the expected one may be the scene's: with three kernels, one of 24 photographs was taken to have
-errors that it had not, of a third of a level."""
+"""A power so many times the expected one may be the scene's: with three kernels, one of 24 photographs was taken to
+have errors that it had not, of a third of a level."""
 MEASURED = 1.25  # what errors add to the variance of white noise shows above this
 ROUGH = 4.0
 """So many deviations errors of other kinds count for: they keep to edges and to places, so that they are stronger there

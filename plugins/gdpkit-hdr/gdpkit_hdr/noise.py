@@ -28,8 +28,6 @@ BINS, FEWEST = 8, 24  # of brightness, and cells in each
 SURE = 0.1  # relative error, at the least, of a variance that two exposures tell
 GUESSED, NEAR = 1.0, 16.0  # likewise where none tells, which is so many levels from where one does
 ROUNDS = 8
-WHOLE = 2**17  # pixels; of larger pictures tiles tell as much, for what is found is believed to SURE at the best
-TILE, APART, MOST_TILES = 64, 128, 8  # pixels a side, pixels from one to the next, and tiles a side at the most
 PATCH = 256  # pixels a side of noise that is moved as an exposure was, to see how much is left of it
 FINE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # white noise keeps its deviation
 
@@ -45,8 +43,6 @@ def lines(
     believed where no neighbour tells, and is the most: a movement or an error of the response leaves texture as well.
     """
     found = []
-    means = [255 * float(image.mean()) for image in images]
-    images, valid = _thinned(images, valid)
     lights = [fit.response.light(image) for image in images] if len(images) > 1 else []
     for k, image in enumerate(images):
         smoothed = 1.0 if placed is None else _smoothed(placed[k])
@@ -58,27 +54,8 @@ def lines(
                 told.append(_points(image, images[j], alike, valid[j] & valid[k]))
         points = np.concatenate(told)
         points[:, 1:] *= smoothed
-        found.append(_line(points, own[k], means[k]) if len(points) else own[k])
+        found.append(_line(points, own[k], 255 * float(image.mean())) if len(points) else own[k])
     return found
-
-
-def _thinned(images: Sequence[Array], valid: Sequence[Mask]) -> tuple[Sequence[Array], Sequence[Mask]]:
-    """Tiles of large pictures, one below the other, which are not valid where the filters meet the next one."""
-    height, width = images[0].shape[:2]
-    if height * width <= WHOLE:
-        return images, valid
-    sides = (TILE + 2 * CELL, TILE)
-    rows, columns = (
-        np.linspace(0, max(0, length - side), max(1, min(MOST_TILES, length // APART))).astype(int)
-        for length, side in zip((height, width), sides, strict=True)
-    )
-    places = [(slice(y, y + sides[0]), slice(x, x + sides[1])) for y in rows for x in columns]
-    inner = np.zeros((min(sides[0], height), min(sides[1], width)), bool)
-    inner[CELL:-CELL] = True
-    return (
-        [np.concatenate([image[place] for place in places]) for image in images],
-        [np.concatenate([known[place] & inner for place in places]) for known in valid],
-    )
 
 
 def _points(image: Array, other: Array, alike: Array, valid: Mask) -> Array:
