@@ -242,7 +242,8 @@ class EnergyObjective:
     def sharpness(self) -> float | None:
         """The largest eigenvalue of half the Hessian of E, where what a linear D is near to tells it; else None."""
         # Where derivatives pass over rounding, the sampler's levels do better with the steeper slope that is found.
-        told = self._alone and self._plain and self._whole and self.supports("linear")
+        whole = all(view.weight is None or view.overexposed for view in self._views)  # then the weights only lower it
+        told = self._alone and self._plain and whole and self.supports("linear")
         near = self._views[0].near() if told else None
         return None if near is None else float(near.values.max() / self._views[0].sigma) ** 2
 

@@ -116,8 +116,8 @@ class Deblur(PhotoTask):
 
             boundary = "reflect" if border.is_mirrored(pixels, kernel, noise / 255) else boundary
         if not self.blind:
-            program = boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
-            light = self._of_light(problem.source, pixels, kernel, program)
+            program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
+            light = not program and self._of_light(problem.source, pixels, kernel, noise >= QUIET)
             boundary = "valid" if light and self.boundary == "auto" else boundary
             blur = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
             observation = replace(observation, degradation=blur)
@@ -163,15 +163,15 @@ class Deblur(PhotoTask):
         guessed: Tensor = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
         return guessed[0]
 
-    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, program: bool) -> bool:
-        """Whether light was blurred; not where a program did it, as the border tells."""
-        if self.light != "auto" or program:
+    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, noisy: bool) -> bool:
+        """Whether light was blurred."""
+        if self.light != "auto":
             return self.light == "linear"
         from gdpkit.images.exposure import of_exif
         from gdpkit_deblur import light
 
         camera = source is not None and of_exif(source.exif).time is not None
-        return light.was_blurred(pixels, kernel, camera)
+        return light.was_blurred(pixels, kernel, camera=camera, noisy=noisy)
 
     def _estimated(self, pixels: Tensor, kernel: Tensor) -> tuple[float, float]:
         """White noise and other errors, in 0..255, with the rounding of the file.

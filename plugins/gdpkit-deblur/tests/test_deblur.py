@@ -159,7 +159,7 @@ def test_a_photograph_without_errors_has_none() -> None:
 @pytest.mark.parametrize("kernel", ["disk:3", "motion:11,30"])
 def test_light_that_was_blurred_is_told_and_undone(kernel: str) -> None:
     stage = {"disk:3": "kernel=disk,radius=3", "motion:11,30": "kernel=motion,length=11,angle=30"}[kernel]
-    sharp = photograph(128, 128)
+    sharp = photograph(256, 256)
     seen = chain([f"blur:{stage},boundary=valid,light=linear"])(sharp)
     seen = (255 * seen).round() / 255
     rows, columns = ((a - b) // 2 for a, b in zip(sharp.shape[-2:], seen.shape[-2:], strict=True))
