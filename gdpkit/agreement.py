@@ -50,13 +50,14 @@ def _told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Ten
     to it would drift with the prior. Elsewhere it is P / (P + p) of the others' precision P and its own p, as of a
     difference of two measurements.
     """
-    seen = [pointwise.seen(view, mean, None, pointwise.bounds(view)) for view in views]
-    total = sum((p for _, p in seen), start=torch.zeros_like(mean))
-    weighted = sum((says * p for says, p in seen), start=torch.zeros_like(mean))
+    asked = list(pointwise.pulls(views, mean, [pointwise.bounds(view) for view in views]))
+    pull = sum((own for own, _ in asked), start=torch.zeros_like(mean))
+    total = sum((p for _, p in asked), start=torch.zeros_like(mean))
     found = []
-    for view, (says, own) in zip(views, seen, strict=True):
-        others = (total - own).clamp_min(0)
-        told = torch.where(others > 1e-6 * total, (weighted - own * says) / others.clamp_min(1e-30), mean)
-        share = torch.where(others > 1e-6 * total, others / total.clamp_min(1e-30), 0)
+    for view, (own, precision) in zip(views, asked, strict=True):
+        others = (total - precision).clamp_min_(0)
+        share = others / total.clamp_min(pointwise.UNSEEN)
+        share.mul_((share - 1e-6).clamp_min_(0).sign_())
+        told = (pull - own).div_(others.clamp_min_(pointwise.UNSEEN)).mul_(share.sign()).add_(mean)
         found.append((view.weighed(share), told))
     return found

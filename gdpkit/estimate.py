@@ -11,9 +11,12 @@ white takes from the variance is put back (Foi, "Clipped noisy images", 2009).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit import dct, functional
 from gdpkit.errors import ImageError
@@ -38,11 +41,10 @@ def noise_sigma(image: Tensor) -> float:
     grey. Where JPEG has smoothed the noise of chroma away, strong noise is told from luma alone, weak noise is missed.
     Raises `ImageError` for sides below 16 pixels.
     """
-    means, coefficients = _blocks(image)
-    texture = _texture(coefficients)
-    sigma = _level(means, coefficients, texture)
-    if coefficients.shape[1] == 3 and sigma < CHROMA_LOST:
-        luma = _level(means, coefficients[:, :1], texture[:, :1])
+    blocks = _Blocks(image)
+    sigma = _level(blocks)
+    if blocks.channels == 3 and sigma < CHROMA_LOST:
+        luma = _level(blocks, (0,))
         return luma if luma > TEXTURED else sigma
     return sigma
 
@@ -53,10 +55,8 @@ def noise_of_colour(image: Tensor) -> tuple[float, float]:
     White noise has the same in both; JPEG and cameras smooth the noise of chroma. The image is as for `noise_sigma`; of
     grey the second is 0.
     """
-    means, coefficients = _blocks(image)
-    texture = _texture(coefficients)
-    chroma = _level(means, coefficients[:, 1:], texture[:, 1:]) if coefficients.shape[1] == 3 else 0.0
-    return _level(means, coefficients[:, :1], texture[:, :1]), chroma
+    blocks = _Blocks(image)
+    return _level(blocks, (0,)), _level(blocks, (1, 2)) if blocks.channels == 3 else 0.0
 
 
 def noise_line(image: Tensor) -> tuple[float, float]:
@@ -71,77 +71,104 @@ def noise_line(image: Tensor) -> tuple[float, float]:
 
 def noise_and_line(image: Tensor) -> tuple[float, float, float]:
     """What `noise_sigma` would say if colours were never smoothed, and `noise_line`: (sigma, gain, read), in 0..255."""
-    means, coefficients = _blocks(image)
-    texture = _texture(coefficients)
-    sigma = _level(means, coefficients, texture)
-    colour = coefficients.shape[1] == 3
-    planes = (1, 2) if colour and _level(means, coefficients[:, 1:], texture[:, 1:]) >= CHROMA_LOST else (0,)
-    axes = torch.tensor(_AXES if colour else ((1.0,),), dtype=means.dtype, device=means.device)
-    brightness = means @ axes.square().T
-    inside = ((means > 3 * sigma) & (means < 255 - 3 * sigma)).all(1)
-    points = []
+    blocks = _Blocks(image)
+    sigma = _level(blocks)
+    colour = blocks.channels == 3
+    planes = (1, 2) if colour and _level(blocks, (1, 2), sigma) >= CHROMA_LOST else (0,)
+    axes = blocks.means.new_tensor(_AXES if colour else ((1.0,),))
+    brightness = blocks.means @ axes.square().T
+    inside = ((blocks.means > 3 * sigma) & (blocks.means < 255 - 3 * sigma)).all(1)
+    kept, texture = inside.nonzero()[:, 0], blocks.texture.mean(1)
+    levels, energies = [], []
     for plane in planes:
-        kept = inside.nonzero()[:, 0]
-        order = kept[brightness[kept, plane].argsort()]
-        for group in order.tensor_split(BINS):
-            quiet = group[texture[group].mean(1).argsort()[: max(LEAST_BLOCKS // 2, len(group) // 10)]]
-            if len(quiet) > LEAST_BLOCKS // 4:
-                energies = coefficients[quiet, plane][:, _noisy(coefficients)].double().square().mean(0)
-                points.append((float(brightness[quiet, plane].mean()), _unstructured(energies)))
-    if len(points) < 3 or max(p[0] for p in points) - min(p[0] for p in points) < 10:
+        groups = kept[brightness[kept, plane].argsort()].tensor_split(BINS)
+        counts = [min(len(group), max(LEAST_BLOCKS // 2, len(group) // 10)) for group in groups]
+        chosen = [
+            group[texture[group].topk(count, largest=False, sorted=False).indices]
+            for group, count in zip(groups, counts, strict=True)
+            if count > LEAST_BLOCKS // 4
+        ]
+        if chosen:
+            noisy = blocks.noisy(torch.cat(chosen), (plane,))[:, 0].square()
+            levels += [brightness[quiet, plane].mean() for quiet in chosen]
+            energies += [each.mean(0) for each in torch.split(noisy, [len(quiet) for quiet in chosen])]
+    if len(levels) < 3 or max(levels) - min(levels) < 10:
         return sigma, 0.0, sigma
-    gain, offset = _line(torch.tensor(points, dtype=torch.float64))
+    gain, offset = _line(torch.stack(levels).double(), _unstructured(torch.stack(energies)))
     return sigma, gain, math.sqrt(offset)
 
 
-def _blocks(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (N, C) and cosine coefficients (N, C, 8, 8) of blocks in 0..255; of colour, along luma and two axes."""
-    if image.shape[1] == 3 and bool((image == image[:, :1]).all()):
-        image = image[:, :1]
-    batch, channels, height, width = image.shape
-    if min(height, width) < 2 * SIDE:
-        raise ImageError(f"noise is estimated from 16x16 pixels or more, not {width}x{height}")
-    step = max(1, math.ceil(math.sqrt(batch * height * width / MOST_BLOCKS)))
-    found = (255 * image.detach().float()).unfold(2, SIDE, step).unfold(3, SIDE, step)
-    found = found.transpose(0, 1).reshape(channels, -1, SIDE, SIDE).transpose(0, 1)
-    means = found.mean((2, 3)).double()
-    if channels == 3:
-        found = torch.einsum("oc,nchw->nohw", found.new_tensor(_AXES), found)
-    basis = dct.dct(torch.eye(SIDE**2).reshape(-1, SIDE, SIDE)).reshape(SIDE**2, -1).to(found)
-    return means, (found.reshape(len(means), channels, -1) @ basis).reshape(found.shape)
+class _Blocks:
+    """Blocks of 8x8 pixels in 0..255; those of colour along luma and two axes of chroma.
+
+    means: (N, C), of the image's own channels. texture: (N, C), the energy of the lower frequencies without the mean.
+    Few blocks are ever chosen, so the other frequencies are worked out when they are asked for.
+    """
+
+    def __init__(self, image: Tensor) -> None:
+        if image.shape[1] == 3 and bool((image == image[:, :1]).all()):
+            image = image[:, :1]
+        batch, self.channels, height, width = image.shape
+        if min(height, width) < 2 * SIDE:
+            raise ImageError(f"noise is estimated from 16x16 pixels or more, not {width}x{height}")
+        step = max(1, math.ceil(math.sqrt(batch * height * width / MOST_BLOCKS)))
+        image = image.detach().float()
+        axes = image.new_tensor(_AXES if self.channels == 3 else ((1.0,),))
+        planes = (255 * axes @ image.flatten(2)).view(image.shape)
+        basis, low, self._high = (part.to(image.device) for part in _basis())
+        asked = torch.cat([torch.full_like(basis[:1], SIDE**-2), basis[low]]).view(-1, 1, SIDE, SIDE)
+        found = F.conv2d(planes.view(-1, 1, height, width), asked, stride=step)
+        found = found.view(batch, self.channels, len(asked), -1).permute(0, 3, 1, 2).flatten(0, 1)
+        self.means = found[..., 0] @ axes
+        self.texture = found[..., 1:].square().mean(2)
+        self._all = planes.unfold(2, SIDE, step).unfold(3, SIDE, step)
+        at = (self.means * (STEPS / 255)).flatten()
+        self._lower = at.int().clamp_(0, STEPS - 1)
+        self._part = (at - self._lower).clamp_(0, 1)
+
+    def noisy(self, chosen: Tensor, planes: Sequence[int]) -> Tensor:
+        """The high frequencies of some blocks, in float64: (N, C, K)."""
+        basis, _, high = _basis()
+        rows, columns = self._all.shape[2:4]
+        within = chosen % (rows * columns)
+        at = chosen // (rows * columns), within // columns, within % columns
+        values = torch.stack([self._all[:, plane][at] for plane in planes], dim=1).flatten(2)
+        return (values @ basis[high].T.to(values)).double()
+
+    def after_clipping(self, sigma: float) -> Tensor:
+        """The share of the variance of noise that clipping to 0..255 leaves in each, (N,)."""
+        _, mean, share = _clipped(sigma, self.means.device)
+        levels = torch.linspace(0, 255, STEPS + 1, dtype=mean.dtype, device=mean.device)
+        # There are more blocks than levels, so the levels are worked out and the blocks looked up.
+        table = _interpolated(levels, mean, share).to(self.means)
+        low, high = (end.index_select(0, self._lower) for end in (table, table[1:]))
+        return torch.lerp(low, high, self._part).view(self.means.shape).mean(1)
 
 
-def _frequencies(like: Tensor) -> Tensor:
-    at = torch.arange(SIDE, device=like.device)
-    return at[:, None] + at
+@lru_cache(maxsize=1)
+def _basis() -> tuple[Tensor, Tensor, Tensor]:
+    """The cosines of a block, (64, 64), and which of them are low and tell texture, or high and tell noise."""
+    cosines = dct.dct(torch.eye(SIDE**2).reshape(-1, SIDE, SIDE)).reshape(SIDE**2, -1).T.contiguous()
+    frequency = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)).flatten()
+    return cosines, (frequency > 0) & (frequency < LOW), frequency >= HIGH
 
 
-def _noisy(coefficients: Tensor) -> Tensor:
-    return _frequencies(coefficients) >= HIGH
-
-
-def _texture(coefficients: Tensor) -> Tensor:
-    """The energy of the lower frequencies without the mean, (N, C)."""
-    at = _frequencies(coefficients)
-    low = ((at > 0) & (at < LOW)).to(coefficients).flatten()
-    return (coefficients.flatten(2).square() @ (low / low.sum())).double()
-
-
-def _level(means: Tensor, coefficients: Tensor, texture: Tensor) -> float:
-    """The noise of quiet blocks, found again with the clipping that the last answer implies until it stands."""
-    texture, noisy = texture.mean(1), _noisy(coefficients)
-    sigma = 20.0
+def _level(blocks: _Blocks, planes: Sequence[int] | None = None, start: float = 20.0) -> float:
+    """The noise of quiet blocks, of all planes or some, found again with the clipping that the last answer implies."""
+    planes = range(blocks.channels) if planes is None else planes
+    texture = blocks.texture[:, list(planes)].mean(1)
+    sigma = start
     for _ in range(ROUNDS):
-        share = _after_clipping(means, max(sigma, 0.5))
+        share = blocks.after_clipping(max(sigma, 0.5))
         fit = share > SEEN * share.max()
         if int(fit.sum()) < min(LEAST_BLOCKS, len(fit)):
             fit = share >= share.topk(min(LEAST_BLOCKS, len(fit))).values[-1]
         found = int(fit.sum())
         count = min(found, max(LEAST_BLOCKS, int(min(0.05, 0.01 + 0.001 * sigma) * found)))
         chosen = torch.where(fit, texture / share.clamp_min(1e-6), torch.inf).topk(count, largest=False).indices
-        quiet = _decorrelated(coefficients[chosen][..., noisy].double())
+        quiet = _decorrelated(blocks.noisy(chosen, planes))
         energies = quiet.square().mean(0) / share[chosen].mean().clamp_min(1e-6)
-        last, sigma = sigma, math.sqrt(_unstructured(energies.flatten()))
+        last, sigma = sigma, math.sqrt(float(_unstructured(energies.flatten())))
         if abs(sigma - last) < 1e-3 * last:
             break
     return sigma
@@ -153,14 +180,14 @@ def _decorrelated(values: Tensor) -> Tensor:
     return torch.einsum("nck,cd->ndk", values, axes)
 
 
-def _unstructured(energies: Tensor) -> float:
-    """The mean of the most of the smallest energies whose mean is their median, as it is of noise alone."""
-    ordered = energies.sort().values
-    counts = torch.arange(1, len(ordered) + 1, device=ordered.device)
-    means = ordered.cumsum(0) / counts
-    medians = (ordered[(counts - 1) // 2] + ordered[counts // 2]) / 2
-    balanced = (means <= 1.005 * medians + 1e-12).nonzero()
-    return float(means[int(balanced[-1])])
+def _unstructured(energies: Tensor) -> Tensor:
+    """The mean of the most of the smallest energies whose mean is their median, as it is of noise alone; (..., K)."""
+    ordered = energies.sort(dim=-1).values
+    counts = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device)
+    means = ordered.cumsum(-1) / counts
+    medians = (ordered[..., (counts - 1) // 2] + ordered[..., counts // 2]) / 2
+    most = (counts * (means <= 1.005 * medians + 1e-12)).amax(-1, keepdim=True)  # of one they are always the same
+    return means.gather(-1, most - 1)[..., 0]
 
 
 def unclipped(image: Tensor, sigma: float) -> Tensor:
@@ -177,17 +204,6 @@ def unclipped(image: Tensor, sigma: float) -> Tensor:
         return (_interpolated(255 * part.double(), mean, level) / 255).clamp(0, 1).to(part)
 
     return functional.in_strips(told, image, -2)
-
-
-def _after_clipping(means: Tensor, sigma: float) -> Tensor:
-    """The share of the variance that clipping to 0..255 leaves in blocks with these means, (N, C) -> (N,)."""
-    _, mean, share = _clipped(sigma, means.device)
-    levels = torch.linspace(0, 255, STEPS + 1, dtype=torch.float64, device=means.device)
-    table = _interpolated(levels, mean, share)
-    at = means * (STEPS / 255)  # a table of equal steps, for there are more blocks than levels
-    lower = at.int().clamp(0, STEPS - 1)
-    found = torch.lerp(table[lower], table[1:][lower], (at - lower).clamp(0, 1))
-    return found.mean(1)
 
 
 def _clipped(sigma: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,9 +223,8 @@ def _interpolated(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
     return torch.lerp(ys[at - 1], ys[at], part)
 
 
-def _line(points: Tensor) -> tuple[float, float]:
-    """Least squares of variance = gain x + offset, each from 0, errors in proportion to the variance; (N, 2)."""
-    x, y = points.T
+def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Least squares of variance = gain x + offset, each from 0, errors in proportion to the variance."""
     fitted = y
     gain = offset = 0.0
     for _ in range(ROUNDS):

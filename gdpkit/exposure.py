@@ -17,6 +17,8 @@ from gdpkit import functional
 TOE = 2.0**-12
 """Below this a power is a straight line: its slope at 0 is infinite."""
 HALVINGS = 30
+TURN, LINE, CURVE = 0.0031308, 12.92, 1.055 / 2.4 * 0.0031308 ** (1 / 2.4 - 1)
+"""The light where sRGB's straight line ends, how steep that is, and how steep the curve that goes on."""
 KNEE = 0.6  # of white in linear light, 0.80 encoded: below, the shoulder changes nothing
 MOST_STOPS = 24.0
 """Gains lie between 2^-24 and 2^24."""
@@ -42,8 +44,8 @@ def to_radiance(x: Tensor, tone: str, stops: float) -> Tensor:
         return unrolled(decoded(x), stops)
     rate, top = stops * math.log(2), 2**stops - 1
     inside = x.clamp(0, 1)
-    light = torch.expm1(rate * inside) / top
-    return torch.addcmul(light, light + 1 / top, x - inside, value=rate)
+    grown = torch.exp2(stops * inside)
+    return torch.addcmul((grown - 1) / top, grown, x - inside, value=rate / top)
 
 
 def from_radiance(radiance: Tensor, tone: str, stops: float) -> Tensor:
@@ -96,9 +98,9 @@ def radiance_slope(x: Tensor, tone: str, stops: float) -> tuple[Tensor, Tensor]:
     if tone == "log":
         rate, top = stops * math.log(2), 2**stops - 1
         inside = x.clamp(0, 1)
-        light = (rate * inside).expm1_().div_(top)
-        slope = (light + 1 / top).mul_(rate)
-        return light.addcmul_(slope, x - inside), slope
+        grown = (stops * inside).exp2_()  # in a third of the time of expm1, and of x to as many digits
+        slope = grown * (rate / top)
+        return grown.sub_(1).div_(top).addcmul_(slope, inside.neg_().add_(x)), slope
     root = ((x.clamp_min(0.04045) + 0.055) / 1.055).pow_(1.4)
     light = decoded(x)
     slope = torch.where(x <= 0.04045, 1 / 12.92, root.mul_(2.4 / 1.055))
@@ -109,18 +111,30 @@ def radiance_slope(x: Tensor, tone: str, stops: float) -> tuple[Tensor, Tensor]:
     return radiance, torch.where(t < 0, slope, slope * (1 + u) / (2 * u / most**2 + 1 - t))
 
 
+def from_radiance_slope(radiance: Tensor, tone: str, stops: float) -> tuple[Tensor, Tensor]:
+    """`from_radiance`, and the derivative of `to_radiance` there, each value's; no graph is made of them."""
+    if tone == "linear":
+        return radiance, torch.ones_like(radiance)
+    if tone != "log":
+        x = from_radiance(radiance, tone, stops)
+        return x, radiance_slope(x, tone, stops)[1]
+    rate, top = stops * math.log(2), 2**stops - 1
+    inside = radiance.clamp(0, 1)
+    slope = (inside + 1 / top).mul_(rate)
+    beyond = (radiance - inside).div_(slope)
+    return inside.mul_(top).log1p_().div_(rate).add_(beyond), slope
+
+
 def recorded_slope(light: Tensor, response: str, log_gamma: Tensor | float) -> tuple[Tensor, Tensor]:
     """`recorded` and its derivative in the light, each value's; no graph is made of them."""
     if response == "linear":
         return light, torch.ones_like(light)
     if response == "srgb":
-        above = light.clamp_min(0.0031308)
+        above = light.clamp_min(TURN)
         beyond = light - above
-        power = above.pow(1 / 2.4)
-        slope = torch.div(power, above).mul_(1.055 / 2.4)
-        # Below, where the sign is -1, the line is steeper than the curve where they meet; masks take longer.
-        slope.add_(beyond.sign(), alpha=1.055 / 2.4 * 0.0031308 ** (1 / 2.4 - 1) - 12.92)
-        return power.sub_(1).mul_(1.055).add_(1).add_(beyond, alpha=12.92), slope
+        value = functional.power(above, 1 / 2.4)
+        slope = above.reciprocal_().mul_(value).mul_(1.055 / 2.4)
+        return value.sub_(1).mul_(1.055).add_(1).add_(beyond, alpha=LINE), _with_line(slope)
     exponent = torch.as_tensor(log_gamma, dtype=light.dtype, device=light.device).neg().exp()
     value = recorded(light, response, log_gamma)
     return value, torch.where(light < TOE, TOE ** (exponent - 1), exponent * value / light)
@@ -134,6 +148,24 @@ def light_of(observed: Tensor, response: str, log_gamma: Tensor | float) -> Tens
         return decoded(observed)
     gamma = torch.as_tensor(log_gamma, dtype=observed.dtype, device=observed.device).exp()
     return torch.where(observed < TOE ** (1 / gamma), TOE ** (1 - 1 / gamma) * observed, observed.clamp_min(0) ** gamma)
+
+
+def light_of_slope(observed: Tensor, response: str, log_gamma: Tensor | float) -> tuple[Tensor, Tensor]:
+    """`light_of`, and the derivative of `recorded` there, each value's; no graph is made of them."""
+    if response != "srgb":
+        light = light_of(observed, response, log_gamma)
+        return light, recorded_slope(light, response, log_gamma)[1]
+    above = observed.clamp_min(LINE * TURN)
+    beyond = observed - above
+    base = above.add_(0.055).div_(1.055)
+    root = functional.power(base, 1.4)
+    light = base.mul_(root).add_(beyond, alpha=1 / LINE)
+    return light, _with_line(root.reciprocal_().mul_(1.055 / 2.4))
+
+
+def _with_line(slope: Tensor) -> Tensor:
+    """In place: that of sRGB's line where the slope is the curve's where they meet, which nowhere is steeper."""
+    return F.threshold(slope.neg_(), -CURVE * (1 - 1e-5), -LINE, inplace=True).neg_()
 
 
 def gain_for(light: Tensor, target: float, tone: str, stops: float) -> Tensor:

@@ -27,20 +27,23 @@ def improved(view: View, x: Tensor, blocks: bool = False) -> Unknowns:
     view consists of: an x that is noisy itself would otherwise make every slope look smaller. Where that degradation
     tells its slopes in the unknowns, the normal equations are solved at once; elsewhere by conjugate gradients.
     """
-    fit = _Fit(view, x, blocks)
-    own = blocks and hasattr(view.degradation, "slope_of_unknowns")
-    step = _solved(fit) if own else _iterated(fit)
+    if blocks and hasattr(view.degradation, "slope_of_unknowns"):
+        mean, slopes = view.degradation.slope_of_unknowns(x, **view.unknowns)
+        fit = _Fit(view, x, blocks, (view.image - view.capped(mean)) / view.sigma)
+        step = _solved(fit, mean, slopes)
+    else:
+        fit = _Fit(view, x, blocks, view.residual(x))
+        step = _iterated(fit)
     return fit.named(solvers.backtracked(fit.energy, fit.start, step, halvings=HALVINGS))
 
 
 class _Fit:
     """The sum whose minimum is wanted, of unknowns in a row, (B, N)."""
 
-    def __init__(self, view: View, x: Tensor, blocks: bool) -> None:
+    def __init__(self, view: View, x: Tensor, blocks: bool, residual: Tensor) -> None:
         self.view, self.x = view, x
         self.sizes = {name: u.shape for name, u in view.unknowns.items()}
         self.start = torch.cat([u.flatten(1) for u in view.unknowns.values()], dim=1)
-        residual = view.residual(x)
         self.scale = (view.total(residual.square()) / view.count()).clamp_min(1).sqrt().view(-1, 1, 1, 1)
         self.root = None if blocks or view.weight is None else view.weight.sqrt()
         self.weights: Tensor | None = None
@@ -110,11 +113,10 @@ def _iterated(fit: _Fit) -> Tensor:
     return solvers.conjugate_gradients(normal, rhs, ITERATIONS, 1e-4)
 
 
-def _solved(fit: _Fit) -> Tensor:
+def _solved(fit: _Fit, mean: Tensor, slopes: Unknowns) -> Tensor:
     """The Gauss-Newton step from the derivative as a matrix, (B, M, N), M values of blocks and N unknowns."""
     view = fit.view
-    value, slopes = view.degradation.slope_of_unknowns(fit.x, **view.unknowns)  # type: ignore[attr-defined]
-    kept = view.explained(value)
+    kept = view.explained(mean)
     columns = []
     for name, size in fit.sizes.items():
         slope = slopes[name] if kept is None else slopes[name].masked_fill(kept, 0)

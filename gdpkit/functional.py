@@ -34,15 +34,29 @@ def levels(sigma: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.full((1,), sigma, dtype=dtype, device=like.device)
 
 
+def power(x: Tensor, exponent: float) -> Tensor:
+    """x^exponent of positive numbers, in half the time of `torch.pow` where no graph is made; it holds more of one."""
+    return x**exponent if x.requires_grad else x.log2().mul_(exponent).exp2_()
+
+
 def srgb_encoded(linear: Tensor) -> Tensor:
     """Linear light through sRGB's curve (IEC 61966-2-1), any shape and value; below 0 its straight line goes on."""
-    curve = 1 - 1.055 * (1 - linear.clamp_min(0.0031308) ** (1 / 2.4))  # so written, white is exactly 1
-    return torch.where(linear <= 0.0031308, 12.92 * linear, curve)
+    curve = power(linear.clamp_min(0.0031308), 1 / 2.4).sub_(1).mul_(1.055).add_(1)  # so written, white is exactly 1
+    return _with_line(curve, 12.92 * linear, linear, 0.0031308)
 
 
 def srgb_decoded(encoded: Tensor) -> Tensor:
     """The inverse of `srgb_encoded`."""
-    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+    curve = power(encoded.clamp_min(0.04045).add_(0.055).div_(1.055), 2.4)
+    return _with_line(curve, encoded / 12.92, encoded, 0.04045)
+
+
+def _with_line(curve: Tensor, line: Tensor, at: Tensor, end: float) -> Tensor:
+    """The line where `at` is not above its end, and beyond it the curve, which is overwritten."""
+    if curve.requires_grad:  # a mask takes little of a graph's memory
+        return torch.where(at <= end, line, curve)
+    # A mask as irregular as noise takes a processor longest: the sign is -1 on the line, else 0.
+    return curve.addcmul_(line.neg_().add_(curve), (at - at.clamp_min(end)).sign_())
 
 
 def with_channels(image: Tensor, channels: int) -> Tensor:

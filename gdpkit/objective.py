@@ -59,15 +59,17 @@ class EnergyObjective:
             return dict(self._own[0].unknowns)
         return {f"{k}.{name}": u for k, view in enumerate(self._own) for name, u in view.unknowns.items()}
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares", "brighter"]) -> bool:
         """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
 
-        "squares": whether L is squared error.
+        "squares": whether L is squared error. "brighter": whether the image may be brighter than white.
         """
         if what == "losses":
             return bool(self._losses)
         if what == "squares":
             return self._distance.quadratic
+        if what == "brighter":
+            return any(view.overexposed for view in self._views)
         linear = all(view.degradation.linear for view in self._views)
         if what == "linear":
             return linear
@@ -240,7 +242,8 @@ class EnergyObjective:
     def sharpness(self) -> float | None:
         """The largest eigenvalue of half the Hessian of E, where what a linear D is near to tells it; else None."""
         # Where derivatives pass over rounding, the sampler's levels do better with the steeper slope that is found.
-        told = self._alone and self._plain and self._whole and self.supports("linear")
+        whole = all(view.weight is None or view.overexposed for view in self._views)  # then the weights only lower it
+        told = self._alone and self._plain and whole and self.supports("linear")
         near = self._views[0].near() if told else None
         return None if near is None else float(near.values.max() / self._views[0].sigma) ** 2
 
@@ -251,8 +254,8 @@ class EnergyObjective:
         were fitted before it was first asked what all say together. What was rounded when it was recorded moves as
         well, within what was recorded.
         """
-        if rounded := [view for view in self._views if view.recorder is not None]:
-            for view in rounded:
+        if recalling := [view for view in self._views if view.recalls]:
+            for view in recalling:
                 view.recall(x.detach())
             self._see(self._own, self._views)
         if self._pointwise and self.supports("spectral"):
@@ -274,12 +277,12 @@ class EnergyObjective:
         Of observations that say value by value which clean image explains them; others change nothing.
         """
         for view in (own for own in self._own if own.invertible):
-            x = torch.maximum(x, view.least())
+            x = torch.maximum(x, pointwise.least(view))
         return x
 
     def consistency(self, x: Tensor) -> Tensor:
         """MSE between D(x) and what was observed, in 0..255, over what was measured of all observations, (B,)."""
-        errors = [v.total(v.deviation(x).mul_(255).square_()) / v.count() for v in self._own]
+        errors = [pointwise.squares(v, x) / v.count() for v in self._own]
         return torch.stack(errors).mean(0)
 
     def _data(self, x: Tensor) -> Tensor:

@@ -9,15 +9,15 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gdpkit import exposure, recording, solvers
 from gdpkit.components import Chain, Measured, Observation, SingularSystem, Unknowns
 from gdpkit.errors import GdpkitError
+from gdpkit.overexposure import Overexposed, beyond
 from gdpkit.solvers import LinearMap
 
 BRIGHTEST = 1e-3  # of the clean image's range: so little above it counts as nothing
-TOGETHER = 0.3  # of 3x3 values: where more of them are clipped, what noise makes brighter is nearly white itself
+FAR = 1e30  # times any difference of two values, beyond what is predicted
 
 
 class View:
@@ -34,6 +34,8 @@ class View:
         self.coloured = observation.coloured
         self.recorder, self.recorded = observation.recorder, self.image
         self._known = None if self.recorder is None else recording.known(self.recorder, self.image)
+        self._over = Overexposed.of(observation, self.weight, self.image, self.sigma)
+        self.weight = self.weight if self._over is None else self._over.weight
         self.clean_shape = (len(self.image), *observation.clean_shape)
         self._linear: LinearMap | None = None
         self._system: SingularSystem | None = None
@@ -51,10 +53,18 @@ class View:
                 f"{self.degradation.name} gives {tuple(mean.shape[1:])} where {tuple(self.image.shape[1:])} was "
                 "observed (channels, height, width)"
             )
+        return self.capped(mean)
+
+    def capped(self, mean: Tensor) -> Tensor:
+        """A prediction, of which what lies beyond the white or black that was observed is that value."""
         if not self.degradation.clips:
             return mean
-        mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
-        return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+        if mean.requires_grad:  # masks take little of a graph's memory
+            mean = torch.where(self.image >= 1, mean.clamp_max(1), mean)
+            return torch.where(self.image <= 0, mean.clamp_min(0), mean)
+        # Where nothing is clipped limits are far away: masks as irregular as noise take a processor much longer.
+        mean = torch.minimum(mean, (1 - self.image).clamp_min_(0).mul_(FAR).add_(1))
+        return torch.maximum(mean, self.image.clamp_min(0).mul_(-FAR))
 
     def explained(self, mean: Tensor) -> Tensor | None:
         """Where a mean lies beyond the white or black that was observed, which `predict` makes that value."""
@@ -80,21 +90,6 @@ class View:
         own: Callable[..., Tensor] = self.degradation.inverse  # type: ignore[attr-defined]
         return own(self.image if observed is None else observed, **self.unknowns)
 
-    def least(self) -> Tensor:
-        """The least that values clipped at white leave possible of the clean image, 0 where none is clipped or counts.
-
-        Of an invertible D. Where others beside it are clipped too it is the bound itself, and else what twice its noise
-        leaves of it, for noise clips values now and then.
-        """
-        weight = torch.ones_like(self.image) if self.weight is None else self.weight
-        clipped = (self.image >= 1) & (weight > 0)
-        if not (self.degradation.clips and clipped.any()):
-            return torch.zeros_like(self.image)
-        noise = self.sigma / weight.clamp_min(1e-12).sqrt()
-        share = F.avg_pool2d(clipped.to(self.image), 3, stride=1, padding=1, count_include_pad=False)
-        doubt = torch.where(share > TOGETHER, 0, 2 * noise)
-        return torch.where(clipped, self.inverse((1 - doubt).clamp(0, 1)).clamp(0, 1), 0)
-
     def thinned(self, block: int, most: int) -> tuple[View, Callable[[Tensor], Tensor]]:
         """The view of some whole blocks of pixels, at most `most` a side, and what thins an image likewise.
 
@@ -116,8 +111,14 @@ class View:
         """Whether D tells its slope at every value itself; its maps are then those that `exposure.spread` spreads."""
         return self.degradation.pixelwise and hasattr(self.degradation, "slope")
 
-    def slope(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W)."""
+    def slope(self, at: Tensor, inner: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """D(x) and its derivative for each value of a pixelwise D, both (B, C, H, W).
+
+        inner: what D's `inner` says of the image, where that is known.
+        """
+        if inner is not None:
+            predicted, slope = self.degradation.outer_slope(inner[0], **self.unknowns)  # type: ignore[attr-defined]
+            return predicted, slope.mul_(inner[1])
         own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(self.degradation, "slope", None)
         if own is not None:
             return own(at, **self.unknowns)
@@ -162,6 +163,8 @@ class View:
 
     def deviation(self, x: Tensor) -> Tensor:
         """D(x) - y, of what a camera recorded: where the colours of y are noise that was added, of their mean."""
+        if self._over is not None:
+            return self._over.deviation(self.predict(x), self.degradation(beyond(x), **self.unknowns))
         if self.recorder is not None:
             return self.recorder(self.predict(x)) - self.recorded
         found = self.predict(x) - self.image
@@ -236,9 +239,12 @@ class View:
         A linear one's is of all that it sees, so that there is none where pixels weigh less than others.
         """
         degradation = self.degradation
+        own: Callable[..., Tensor | None] | None = getattr(degradation, "prox", None)
+        weighed: Callable[..., Tensor | None] | None = getattr(degradation, "prox_where", None)
+        if self.weight is not None and weighed is not None:
+            return weighed(x, self.image, self.weight, sigma, self.sigma, **self.unknowns)
         if degradation.linear and self.weight is not None:
             return None
-        own: Callable[..., Tensor | None] | None = getattr(degradation, "prox", None)
         return None if own is None else own(x, self.image, sigma, self.sigma, **self.unknowns)
 
     def without_system(self, losses: bool) -> str:
@@ -269,14 +275,27 @@ class View:
             return system
         return replace(system, values=system.values.to(self.image))
 
+    @property
+    def recalls(self) -> bool:
+        """Whether what was seen, or where it tells anything, depends on the present estimate."""
+        return self._known is not None or self.overexposed
+
+    @property
+    def overexposed(self) -> bool:
+        """Whether the clean image may be brighter than white."""
+        return self._over is not None
+
     def recall(self, x: Tensor) -> None:
-        """Move what was seen to where a clean image predicts it, as far as the recorder leaves open."""
-        if self.recorder is None or self._known is None:
-            return
-        moved = recording.moved(self.recorder, self.predict(x), self.recorded, self._known, self.sigma)
-        if self.degradation.clips:  # black and white go on to say "at most" and "at least"
-            moved = torch.where((self.recorded <= 0) | (self.recorded >= 1), self.recorded, moved)
-        self.image, self._observed = moved, None
+        """Move what was seen to where a clean image predicts it, as far as the recorder and white leave open."""
+        predicted = self.predict(x)
+        if self.recorder is not None and self._known is not None:
+            moved = recording.moved(self.recorder, predicted, self.recorded, self._known, self.sigma)
+            if self.degradation.clips:  # black and white go on to say "at most" and "at least"
+                moved = torch.where((self.recorded <= 0) | (self.recorded >= 1), self.recorded, moved)
+            self.image, self._observed = moved if self._over is None else self._over.restored(moved), None
+        if self._over is not None:
+            self._over.recall(predicted)
+            self.weight = self._over.weight
 
     def move(self, unknowns: Unknowns) -> None:
         """Take new values of the unknowns, constrained to what is possible."""

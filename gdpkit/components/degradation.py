@@ -31,6 +31,9 @@ class Degradation(Component):
     `__call__` goes on beyond [0, 1] then, and what lies beyond explains an observed 0 or 1.
     """
 
+    optical: ClassVar[bool] = False
+    """Whether it happens to the light, before a camera clips it: what is white was at least white (linear ones)."""
+
     pixelwise: ClassVar[bool] = False
     """Whether each value of the output depends on the same value of the input alone, alike at every place but for maps
     among the unknowns; solving it is then quick.
@@ -137,6 +140,11 @@ class Chain(Degradation):
     def clips(self) -> bool:  # type: ignore[override]
         """Where a stage does."""
         return any(stage.clips for stage in self.stages)
+
+    @property
+    def optical(self) -> bool:  # type: ignore[override]
+        """Where a stage is."""
+        return any(stage.optical for stage in self.stages)
 
     @property
     def pixelwise(self) -> bool:  # type: ignore[override]

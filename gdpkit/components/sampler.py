@@ -41,10 +41,11 @@ class Objective(Protocol):
         """Where the observations are."""
         ...
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares", "brighter"]) -> bool:
         """Whether all observations are linear, can be projected on, have a singular system; whether losses guide.
 
-        "squares": whether L is squared error.
+        "squares": whether L is squared error. "brighter": whether places that were seen as white may be brighter, so
+        that an image explains what was observed before it is cut off at 1.
         """
         ...
 

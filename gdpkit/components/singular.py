@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+EQUAL = 1.001  # so much may singular values that count as the same differ
 LEAST = 1e-5
 """Singular values below this share of the largest are 0 to within the rounding of float32."""
 
@@ -34,6 +36,14 @@ class SingularSystem:
     observe: Callable[[Tensor], Tensor]
     render: Callable[[Tensor], Tensor]
     pixelwise: bool = False
+
+    @cached_property
+    def uneven(self) -> bool:
+        """Whether pixels are seen one by one, with noise that differs."""
+        if not self.pixelwise:
+            return False
+        s = self.values
+        return bool(s.max() > EQUAL * s.masked_fill(s <= 0, float("inf")).min())
 
     def weighed(self, weight: Tensor) -> SingularSystem:
         """Of sqrt(weight) D, and with y likewise weighed in `observe`; only where it is pixelwise."""

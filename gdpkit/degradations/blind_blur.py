@@ -47,6 +47,11 @@ class BlindBlur(Degradation):
 
         return convolution.convolve(image, kernel, self.boundary)
 
+    @property
+    def optical(self) -> bool:  # type: ignore[override]
+        """Where the scene goes on beyond the border: a lens or a hand blurred it, no program."""
+        return self.boundary == "valid"
+
     def adjoint(self, observed: Tensor, *, kernel: Tensor) -> Tensor:
         """The transpose."""
         from gdpkit import convolution
@@ -64,6 +69,14 @@ class BlindBlur(Degradation):
         from gdpkit import borders
 
         return borders.prox(image, observed, kernel, sigma, noise) if self.boundary == "valid" else None
+
+    def prox_where(
+        self, image: Tensor, observed: Tensor, weight: Tensor, sigma: Tensor, noise: float, *, kernel: Tensor
+    ) -> Tensor:
+        """The same where values weigh differently."""
+        from gdpkit import weighed_blur
+
+        return weighed_blur.prox(image, observed, kernel, sigma, noise, weight=weight, boundary=self.boundary)
 
     def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
         """`kernel`, (B, size, size), from the grey value of the observation; a flat one is an `ImageError`."""

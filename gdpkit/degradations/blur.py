@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from gdpkit.components import Degradation, Shape, SingularSystem
 from gdpkit.errors import GdpkitError
@@ -23,6 +23,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 }
 """The parameters of each kernel, with what they are where they are not given."""
 
+LIGHTS = ("encoded", "linear")
 BOUNDARIES = ("reflect", "replicate", "circular", "valid")
 
 
@@ -37,7 +38,6 @@ class Blur(Degradation):
     """
 
     name = "blur"
-    linear: ClassVar[bool] = True
 
     kernel: str = param("gaussian", help="The kernel.", choices=tuple(PARAMETERS))
     size: int | None = param(None, help="Side of a box (9), or of a gaussian (to 3 sigma); odd.", min=1, max=255,
@@ -49,6 +49,8 @@ class Blur(Degradation):
     radius: float | None = param(None, help="Radius of a disk (4).", min=0.5, max=127, unit="pixels")
     file: Path | None = param(None, help="Picture or .npy array of the kernel, with kernel=file.")
     boundary: str = param("reflect", help="What lies beyond the border.", choices=BOUNDARIES)
+    light: str = param("encoded", help="What is averaged: values as they are in the file, by a program, or light "
+                       "(linear), by a lens or a hand.", choices=LIGHTS)  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,12 +84,14 @@ class Blur(Degradation):
 
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) -> the same size; smaller by the kernel less one pixel where the boundary is "valid"."""
-        from gdpkit import convolution
+        from gdpkit import convolution, weighed_blur
 
         kernel = self.weights()
         if self.boundary == "valid":
             self._check_room(image, kernel)
-        return convolution.convolve(image, kernel, self.boundary)
+        if self.linear:
+            return convolution.convolve(image, kernel, self.boundary)
+        return weighed_blur.encoded(convolution.convolve(weighed_blur.decoded(image), kernel, self.boundary))
 
     def _check_room(self, image: Tensor, kernel: Tensor) -> None:
         (rows, columns), (height, width) = kernel.shape, image.shape[-2:]
@@ -95,6 +99,16 @@ class Blur(Degradation):
             raise GdpkitError(
                 f"blur: nothing is left of {width}x{height} pixels by a kernel of {columns}x{rows} with boundary=valid"
             )
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        """Unless it averages light, of pictures that hold it encoded."""
+        return self.light == "encoded"
+
+    @property
+    def optical(self) -> bool:  # type: ignore[override]
+        """Where the scene goes on beyond the border: a lens or a hand blurred it, no program."""
+        return self.boundary == "valid"
 
     def adjoint(self, observed: Tensor) -> Tensor:
         """The transpose."""
@@ -106,6 +120,8 @@ class Blur(Degradation):
         """In cosines where borders reflect and the kernel is symmetric, in waves where they wrap."""
         from gdpkit import spectra
 
+        if not self.linear:
+            return None
         kernel = self.weights()
         if self.boundary == "circular":
             return spectra.periodic_filter(kernel, *shape[1:])
@@ -117,15 +133,26 @@ class Blur(Degradation):
         """Of "valid", of which it is a part: as if borders wrapped."""
         from gdpkit import spectra
 
-        if self.boundary != "valid":
+        if self.boundary != "valid" or not self.linear:
             return self.spectral(shape)
         return spectra.periodic_filter(self.weights(), *shape[1:])
 
     def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
-        """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for; else None."""
-        from gdpkit import borders
+        """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for, or of light."""
+        from gdpkit import borders, weighed_blur
 
+        if not self.linear:
+            return weighed_blur.prox(image, observed, self.weights(), sigma, noise, light=True, boundary=self.boundary)
         return borders.prox(image, observed, self.weights(), sigma, noise) if self.boundary == "valid" else None
+
+    def prox_where(self, image: Tensor, observed: Tensor, weight: Tensor, sigma: Tensor, noise: float) -> Tensor:
+        """The same where values weigh differently."""
+        from gdpkit import weighed_blur
+
+        light, boundary = not self.linear, self.boundary
+        return weighed_blur.prox(
+            image, observed, self.weights(), sigma, noise, weight=weight, light=light, boundary=boundary
+        )
 
     def propagate(self, sigma: float) -> float:
         """Averaging independent noise divides it: by the Euclidean norm of the kernel."""

@@ -79,12 +79,26 @@ class Expose(Degradation):
 
     def slope(self, image: Tensor, **unknowns: Tensor) -> tuple[Tensor, Tensor]:
         """D(x) and dD/dx of each value."""
+        radiance, bend = self.inner(image)
+        mean, slope = self.outer_slope(radiance, **unknowns)
+        return mean, slope.mul_(bend)
+
+    def inner(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """r and dr/dx of each value."""
         from gdpkit import exposure
 
-        radiance, bend = exposure.radiance_slope(image, self.tone, self.stops)
-        gain = self._gain(unknowns)
+        return exposure.radiance_slope(image, self.tone, self.stops)
+
+    def shares_inner(self, other: Degradation) -> bool:
+        """Whether another degradation has the same T."""
+        return isinstance(other, Expose) and (other.tone, other.stops) == (self.tone, self.stops)
+
+    def outer_slope(self, radiance: Tensor, **unknowns: Tensor) -> tuple[Tensor, Tensor]:
+        """D(x) and dD/dr of each value."""
+        from gdpkit import exposure
+
         mean, slope = exposure.recorded_slope(self._light(radiance, unknowns), self.response, self._log_gamma(unknowns))
-        return mean, slope.mul_(bend).mul_(gain)
+        return mean, slope.mul_(self._gain(unknowns))
 
     def slope_of_unknowns(self, image: Tensor, **unknowns: Tensor) -> tuple[Tensor, Unknowns]:
         """D(x), and of each value its derivative in f's logarithm, in M there and in gamma's logarithm."""
@@ -112,6 +126,17 @@ class Expose(Degradation):
         if "light" in unknowns:
             light = light - exposure.spread(unknowns["light"], *observed.shape[-2:])
         return exposure.from_radiance(light / self._gain(unknowns), self.tone, self.stops)
+
+    def inverse_slope(self, observed: Tensor, **unknowns: Tensor) -> tuple[Tensor, Tensor]:
+        """`inverse`, and dD/dx there."""
+        from gdpkit import exposure
+
+        light, slope = exposure.light_of_slope(observed, self.response, self._log_gamma(unknowns))
+        if "light" in unknowns:
+            light = light - exposure.spread(unknowns["light"], *observed.shape[-2:])
+        gain = self._gain(unknowns)
+        image, bend = exposure.from_radiance_slope(light / gain, self.tone, self.stops)
+        return image, (slope * gain).mul_(bend)
 
     def simulate(self, image: Tensor, noise: Noise, **unknowns: Tensor) -> Tensor:
         """Clipped to [0, 1]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+_OF_SQUARES: WeakKeyDictionary[nn.Module, dict[int, tuple[float, float]]] = WeakKeyDictionary()
+"""What was counted of networks that do alike to every pixel: each run asks, and it takes an evaluation."""
 
 
 def evaluation(network: Callable[[], nn.Module], height: int, width: int, *rest: Tensor) -> tuple[float, float]:
@@ -26,7 +30,10 @@ def evaluation(network: Callable[[], nn.Module], height: int, width: int, *rest:
 
 def of_pixels(network: nn.Module, height: int, width: int, *rest: Tensor, side: int) -> tuple[float, float]:
     """The same of a network that does alike to every pixel, told at once from an evaluation of side x side pixels."""
-    operations, held = _counted(network, torch.zeros(1, 3, side, side), *rest)
+    known = _OF_SQUARES.setdefault(network, {})
+    if side not in known:
+        known[side] = _counted(network, torch.zeros(1, 3, side, side), *rest)
+    operations, held = known[side]
     weights = _weights(network)
     times = height * width / side**2
     return times * operations, weights + times * (held - weights)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gdpkit.components import Objective, SingularSystem
+from gdpkit.components import Objective
 from gdpkit.samplers import membrane
 
 BORNE = 1.2  # discrepancy of noisy observations, a tenth in sigma
@@ -16,7 +16,7 @@ CLIPPINGS = 12
 LITTLE = 0.99  # what a round leaves of the discrepancy where more rounds would not bring it to the noise
 POWER_ITERATIONS = 12
 COARSE_TO_FINE = ((64, 1), (32, 2), (16, 3), (8, 4), (4, 6), (2, 16))  # widths in pixels, and how often each
-EQUAL, MIXED = 1.001, 2.0  # see `informed`
+MIXED = 2.0  # see `informed`
 PROBE = 1e-2  # the size of the difference that tells the curvature, in the units of the image
 SHORTEST, FURTHEST = 0.5, 1.5  # steps of the relaxation
 DOUBLINGS = 4  # sixteen times the sigma that the sampler trusts; what then is left is the model's, not the noise
@@ -172,23 +172,16 @@ def informed(objective: Objective, x: Tensor, sigma: float, after: float | None 
     if not objective.supports("spectral"):
         return prox_to_noise(objective, x, sigma)
     measured = objective.spectral()
-    mixed = after is not None and len(measured.parts) == 1 and _uneven(measured.system)
+    mixed = after is not None and len(measured.parts) == 1 and measured.system.uneven
 
     def gain(s: Tensor) -> Tensor:
         if after is not None and mixed:
             share = (s * after / measured.sigma).clamp_max(1)
-            return torch.where(s * sigma * MIXED >= measured.sigma, share, 0) / s.clamp_min(1e-30)
+            asked = (s * (sigma * MIXED)).sub_(measured.sigma * (1 - 1e-6)).sign_().clamp_min_(0)
+            return share.mul_(asked).div_(s.clamp_min(1e-30))
         return (s * sigma >= measured.sigma * (1 - 1e-6)) / s.clamp_min(1e-30)
 
     return measured.moved(x, gain)
-
-
-def _uneven(system: SingularSystem) -> bool:
-    """Whether pixels are seen one by one, with noise that differs."""
-    if not system.pixelwise:
-        return False
-    s = system.values
-    return bool(s.max() > EQUAL * torch.where(s > 0, s, math.inf).min())
 
 
 def relaxation(before: Tensor, denoised: Tensor, answered: Tensor) -> Tensor:
@@ -237,6 +230,9 @@ def faithful(objective: Objective, x: Tensor, sigma: float) -> Tensor:
     of noisy observations more is borne, as usual in Morozov's principle.
     """
     most = BORNE if is_noisy(objective) else 1.0
+    if objective.supports("brighter"):
+        fits = (objective.discrepancy(x) <= most).view(-1, 1, 1, 1)
+        return (x if fits.all() else torch.where(fits, x, prox_to_noise(objective, x, sigma))).clamp(0, 1)
     clipped = x.clamp(0, 1)
     fits = objective.discrepancy(clipped) <= most
     if fits.all():

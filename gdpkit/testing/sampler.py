@@ -107,7 +107,7 @@ class _OnlyTheContract:
     def device(self) -> torch.device:
         return self._objective.device
 
-    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares"]) -> bool:
+    def supports(self, what: Literal["linear", "project", "spectral", "losses", "squares", "brighter"]) -> bool:
         return self._objective.supports(what)
 
     def energy(self, x: Tensor) -> Tensor:

@@ -30,6 +30,17 @@ def check_slopes(d: Degradation, clean: Tensor, unknowns: Unknowns) -> None:
         leaf = image.clone().requires_grad_()
         (wanted,) = torch.autograd.grad(d(leaf, **known).sum(), leaf)
         require_close(slope, wanted, 1e-4, f"{d.name}: slope() and the derivative in the image")
+    if own is not None and hasattr(d, "inner"):
+        require(d.shares_inner(d), f"{d.name}: shares_inner() of itself")  # type: ignore[attr-defined]
+        inner, bend = d.inner(image)
+        value, outer = d.outer_slope(inner, **known)  # type: ignore[attr-defined]
+        require_close(value, mean, 1e-5, f"{d.name}: outer_slope() gives D(x)")
+        require_close(outer * bend, own(image, **known)[1], 1e-4, f"{d.name}: inner() and outer_slope(), and slope()")
+    if own is not None and hasattr(d, "inverse_slope"):
+        observed = mean.clamp(0, 1)
+        says, steep = d.inverse_slope(observed, **known)
+        require_close(says, d.inverse(observed, **known), 1e-5, f"{d.name}: inverse_slope() gives the inverse")  # type: ignore[attr-defined]
+        require_close(steep, own(says, **known)[1], 1e-3, f"{d.name}: inverse_slope() and slope() there")
     if of_unknowns is not None:
         value, slopes = of_unknowns(image, **known)
         require_close(value, mean, 1e-5, f"{d.name}: slope_of_unknowns() gives D(x)")

@@ -17,6 +17,11 @@ from gdpkit.errors import ImageError
 Make = Callable[..., NDArray[Any]]
 
 
+def test_the_ends_of_the_srgb_curve_stay_as_they_are() -> None:
+    ends = torch.tensor([0.0, 1.0])
+    assert torch.equal(images.encode_srgb(ends), ends) and torch.equal(images.decode_srgb(ends), ends)
+
+
 def test_srgb_curve_is_exact() -> None:
     x = torch.linspace(0, 1, 4097)
     assert (images.decode_srgb(images.encode_srgb(x)) - x).abs().max() < 2e-6

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gdpkit_deblur import Deblur, functional
+from gdpkit_deblur import Deblur, border
+from gdpkit_deblur.noise import noise_behind
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
@@ -51,7 +52,7 @@ def test_mirrored_borders_are_told_from_unknown_ones(kernel: torch.Tensor) -> No
     mirrored, unknown = (convolution.convolve(photograph, kernel, boundary) for boundary in ("reflect", "valid"))
     for seen, expected in ((mirrored, True), (unknown, False)):
         rounded = (255 * seen).round() / 255
-        assert functional.is_mirrored(rounded, kernel, 0.3 / 255) is expected
+        assert border.is_mirrored(rounded, kernel, 0.3 / 255) is expected
 
 
 def test_whoever_asked_is_told_about_a_mirrored_border() -> None:
@@ -107,7 +108,81 @@ def test_the_noise_is_found_below_the_blur(kernel: torch.Tensor, sigma: float) -
 
     noise = torch.randn(1, 3, 128, 136, generator=torch.Generator().manual_seed(0))
     seen = convolution.convolve(scene(128, 136), kernel, "reflect") + sigma / 255 * noise
-    assert 255 * functional.noise_behind(seen, kernel) == pytest.approx(sigma, rel=0.2)
+    assert 255 * noise_behind(seen, kernel)[0] == pytest.approx(sigma, rel=0.2)
+
+
+def photograph(height: int = 160, width: int = 160) -> torch.Tensor:
+    return torch.from_numpy(data.astronaut()[:height, 150 : 150 + width]).permute(2, 0, 1)[None] / 255
+
+
+def psnr(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    inner = (..., slice(6, -6), slice(6, -6))
+    return float(-10 * (found[inner] - wanted[inner]).square().mean().log10())
+
+
+GAUSSIAN = "blur:kernel=gaussian,size=9,sigma=1.5,boundary=valid"
+
+
+def as_jpeg(image: torch.Tensor, quality: int, path: Path) -> torch.Tensor:
+    Image.fromarray((255 * images.to_array(image)).round().astype("uint8")).save(path, quality=quality)
+    return images.read_image(path)
+
+
+@pytest.mark.parametrize("change", ["cut out", "saved again", "reduced"])
+def test_a_jpeg_that_was_changed_since_is_not_made_worse(change: str, tmp_path: Path) -> None:
+    sharp = photograph()
+    seen = chain([GAUSSIAN])(sharp)
+    if change == "cut out":
+        stored = as_jpeg(seen, 75, tmp_path / "a.jpg")[..., 3:-3, 5:-5]
+        wanted = sharp[..., 7:-7, 9:-9]
+    elif change == "saved again":
+        stored = as_jpeg(as_jpeg(seen, 75, tmp_path / "a.jpg"), 95, tmp_path / "b.jpg")
+        wanted = sharp[..., 4:-4, 4:-4]
+    else:
+        large = torch.nn.functional.interpolate(seen, scale_factor=2, mode="bicubic").clamp(0, 1)
+        stored = torch.nn.functional.avg_pool2d(as_jpeg(large, 75, tmp_path / "a.jpg"), 2)
+        wanted = sharp[..., 4:-4, 4:-4]
+    stored = (255 * stored).round() / 255
+    found = sharpen(stored, prior="embedded", steps=6, kernel="gaussian:9,1.5")
+    assert psnr(found.tensor, wanted) > psnr(stored, wanted) + 0.5
+    assert any("counts as noise" in note for note in found.notes)
+
+
+def test_a_photograph_without_errors_has_none() -> None:
+    for kernel in (kernels.gaussian(1.5, 9), kernels.disk(3.0), kernels.motion(15, 30)):
+        seen = (255 * convolution.convolve(photograph(256, 256), kernel, "valid")).round() / 255
+        white, other = noise_behind(seen, kernel)
+        assert 255 * white == pytest.approx(0.29, rel=0.35)
+        assert other == 0
+
+
+@pytest.mark.parametrize("kernel", ["disk:3", "motion:11,30"])
+def test_light_that_was_blurred_is_told_and_undone(kernel: str) -> None:
+    stage = {"disk:3": "kernel=disk,radius=3", "motion:11,30": "kernel=motion,length=11,angle=30"}[kernel]
+    sharp = photograph(256, 256)
+    seen = chain([f"blur:{stage},boundary=valid,light=linear"])(sharp)
+    seen = (255 * seen).round() / 255
+    rows, columns = ((a - b) // 2 for a, b in zip(sharp.shape[-2:], seen.shape[-2:], strict=True))
+    wanted = sharp[..., rows : rows + seen.shape[-2], columns : columns + seen.shape[-1]]
+    told = sharpen(seen, prior="embedded", steps=6, kernel=kernel)
+    assert told.problem.observations[0].degradation.light == "linear"  # type: ignore[attr-defined]
+    assert any("light was blurred" in note for note in told.notes)
+    values = sharpen(seen, prior="embedded", steps=6, kernel=kernel, light="encoded")
+    assert psnr(told.tensor, wanted) > psnr(seen, wanted) + 3
+    assert psnr(told.tensor, wanted) > psnr(values.tensor, wanted) + 3
+
+
+@pytest.mark.parametrize("light", ["encoded", "linear"])
+def test_lamps_brighter_than_white_do_not_ring(light: str) -> None:
+    scene = 0.5 * photograph(128, 128)
+    scene[..., 30:40, 40:50] = 2.0
+    scene[..., 80:84, 70:74] = 2.5
+    seen = chain([f"blur:kernel=motion,length=11,angle=30,boundary=valid,light={light}"])(scene).clamp(0, 1)
+    seen = (255 * seen).round() / 255
+    wanted = scene.clamp(0, 1)[..., 3:-3, 5:-5]
+    found = sharpen(seen, prior="embedded", steps=8, kernel="motion:11,30", boundary="valid", light=light)
+    assert psnr(found.tensor, wanted) > psnr(seen, wanted) + 4
+    assert found.record["consistency"] < 3  # of what can be told, in squared levels
 
 
 def test_an_unknown_kernel_is_found_and_saved(tmp_path: Path) -> None:

@@ -30,6 +30,14 @@ class Stabilised(GaussianNoise):
     read: float = param(0.0, help="As of poisson-gaussian.", min=0)
 
 
+@dataclass(frozen=True)
+class Coloured(GaussianNoise):
+    """Noise that is stronger in low frequencies, for which a prior is told as much white noise as would be there."""
+
+    name = "coloured"
+    pixels: float = param(0.0, help="Deviation of single pixels.", min=0, max=255, unit="0..255")
+
+
 @dataclass(frozen=True, eq=False)
 class Denoise(PhotoTask):
     """Remove noise, or what JPEG compression left.
@@ -95,13 +103,25 @@ class Denoise(PhotoTask):
             return self._of_jpeg(picture)
         if self.sigma is not None:
             return self.problem_of(picture, GaussianNoise(sigma=self.sigma))
-        from gdpkit import estimate
-
-        sigma = min(255.0, estimate.noise_sigma(picture.pixels))
-        note = f"noise of sigma {sigma:.1f} was found; --sigma sets another"
+        model, note = self._found(picture.pixels)
         if picture.coding is not None and picture.coding.chroma:
             note += ", and --jpeg auto removes what JPEG left"
-        return self.problem_of(_noted(picture, note), GaussianNoise(sigma=sigma))
+        return self.problem_of(_noted(picture, note), model)
+
+    @staticmethod
+    def _found(pixels: Tensor) -> tuple[GaussianNoise, str]:
+        """The noise of the photograph, and what to say of it."""
+        from gdpkit import coloured_noise, estimate
+
+        if bool(((pixels == pixels.amin()) | (pixels == pixels.amax())).all()):
+            note = "in a picture of two levels, dots cannot be told from noise, and none is removed; --sigma sets it"
+            return GaussianNoise(sigma=0.0), note
+        white = min(255.0, estimate.noise_sigma(pixels))
+        sigma, deviation = coloured_noise.coloured_noise(pixels, white)
+        if sigma > white:
+            note = f"noise that is not white was found; it counts as sigma {sigma:.1f}; --sigma sets another"
+            return Coloured(sigma=sigma, pixels=max(deviation, white)), note
+        return GaussianNoise(sigma=white), f"noise of sigma {white:.1f} was found; --sigma sets another"
 
     def _of_photons(self, picture: Picture) -> Problem:
         from gdpkit import estimate
@@ -171,7 +191,8 @@ class Denoise(PhotoTask):
         elif isinstance(model, GaussianNoise):
             from gdpkit import estimate
 
-            result = replace(result, image=estimate.unclipped(result.image, model.sigma))
+            clipped = model.pixels if isinstance(model, Coloured) else model.sigma
+            result = replace(result, image=estimate.unclipped(result.image, clipped))
         return super().finish(result)
 
 

@@ -84,6 +84,27 @@ def test_without_a_sigma_it_is_found_and_told() -> None:
     assert error(result.image, clean(**size)) < 0.15 * error(noisy(25, **size), clean(**size))
 
 
+def test_noise_that_is_not_white_is_found_and_removed_without_darkening() -> None:
+    """Smoothed over 3x3 pixels, on a dark picture."""
+    truth = 0.5 * clean(128, 128)
+    white = np.random.default_rng(0).normal(size=(130, 130, 3))
+    noise = sum(white[i : i + 128, j : j + 128] for i in range(3) for j in range(3))
+    seen = ((255 * truth + 3 * noise).round().clip(0, 255) / 255).astype(np.float32)
+    result = denoise(seen)
+    (note,) = result.notes
+    assert "noise that is not white was found; it counts as sigma" in note
+    assert "--sigma sets another" in note
+    assert error(result.image, truth) < 0.35 * error(seen, truth)
+    assert result.image.mean() == pytest.approx(truth.mean(), abs=0.004)
+
+
+def test_a_picture_of_two_levels_comes_back_and_is_told() -> None:
+    dots = (np.random.default_rng(0).random((64, 64)) < 0.5).astype(np.float32)
+    result = denoise(dots)
+    assert np.abs(result.image.squeeze() - dots).max() < 0.02
+    assert any("two levels" in note for note in result.notes)
+
+
 def test_a_clean_photograph_comes_back() -> None:
     assert 255 * np.abs(denoise(clean()).image - clean()).mean() < 0.3
 

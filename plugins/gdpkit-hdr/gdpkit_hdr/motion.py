@@ -21,7 +21,7 @@ USUAL = 4.0  # robust deviations
 LEVELS = 12
 DARK, WHITE = 0.02, 0.97
 BLUR = 1.5  # pixels; what moves is larger than a pixel, noise is not
-SAMPLES = 20000
+SAMPLES = 6000
 LEAST_SAMPLES = 400
 ROUNDS = 5
 STRIP = 2**14  # pixels
@@ -70,7 +70,7 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
     for wanted in cv2.split(target):
         at = np.flatnonzero(known & (wanted > DARK))
         if len(at) >= LEAST_SAMPLES:
-            few = at[np.random.default_rng(0).permutation(len(at))[:SAMPLES]]
+            few = at if len(at) <= SAMPLES else at[np.random.default_rng(0).integers(len(at), size=SAMPLES)]
             wholes.append(wanted)
             places.append(few)
             rules.append(_rule(_powers(source.reshape(-1, 3)[few]), wanted.ravel()[few]))

@@ -40,8 +40,9 @@ def fused(exposures: Sequence[Array]) -> Array:
     """
     if len(exposures) == 1:
         return exposures[0]
-    weights = [_weight(e) for e in exposures]
-    coloured = [w * _unclipped(e) for w, e in zip(weights, exposures, strict=True)]
+    smooth = [cv2.GaussianBlur(e, (0, 0), WINDOW) for e in exposures]
+    weights = [_weight(e, s) for e, s in zip(exposures, smooth, strict=True)]
+    coloured = [w * _unclipped(s) for w, s in zip(weights, smooth, strict=True)]
     split = [cv2.cvtColor(np.ascontiguousarray(e, np.float32), cv2.COLOR_RGB2YCrCb) for e in exposures]
     return np.asarray(cv2.cvtColor(_blended(split, weights, coloured), cv2.COLOR_YCrCb2RGB)).clip(0, 1)
 
@@ -80,26 +81,27 @@ def at_mean(picture: Array, target: float) -> Array:
     return brighter
 
 
-def _weight(exposure: Array) -> Array:
+def _weight(exposure: Array, smooth: Array) -> Array:
     """How good an exposure is, for each pixel: by its local contrast, and a little by saturation and brightness.
 
-    FLAT is added to the contrast: where there is none, noise shall not decide.
+    FLAT is added to the contrast: where there is none, noise shall not decide. `smooth` is the exposure blurred.
     """
     grey = cv2.cvtColor(exposure, cv2.COLOR_RGB2GRAY)
-    mean = cv2.GaussianBlur(grey, (0, 0), WINDOW)
+    mean = cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY)
     variance = np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), WINDOW) - mean * mean, 0)
-    well = np.exp(-((mean - 0.5) ** 2) / (2 * WELL**2))
-    shades = channels.deviation(cv2.GaussianBlur(exposure, (0, 0), WINDOW)) + 1e-3
-    weight: Array = ((variance + FLAT**2) ** (CONTRAST / 2) * shades**SATURATION * well + 1e-12).astype(np.float32)
+    well = cv2.exp(-((mean - 0.5) ** 2) / (2 * WELL**2))
+    contrast = cv2.pow(variance + FLAT**2, CONTRAST / 2)
+    shades = cv2.pow(channels.deviation(smooth) + np.float32(1e-3), SATURATION)
+    weight: Array = contrast * shades * well + np.float32(1e-12)
     return weight
 
 
-def _unclipped(exposure: Array) -> Array:
+def _unclipped(smooth: Array) -> Array:
     """1 where every channel is below NEARLY, falling smoothly to next to nothing where one is white.
 
     Next to nothing, and not 0: where every exposure is white they count as they did.
     """
-    top = channels.brightest(cv2.GaussianBlur(exposure, (0, 0), WINDOW))
+    top = channels.brightest(smooth)
     room = np.clip((1 - top) / (1 - NEARLY), 0, 1)
     share: Array = CLIPPED + (1 - CLIPPED) * room * room * (3 - 2 * room)
     return share
@@ -118,7 +120,7 @@ def _blended(exposures: list[Array], weights: list[Array], coloured: list[Array]
         if level < levels and SHARP:
             sharp = [_energy(band) ** SHARP for band in bands]
             bright, colour = (_shares([s * e for s, e in zip(some, sharp, strict=True)]) for some in (bright, colour))
-        shares = [np.stack([b, c, c], axis=2) for b, c in zip(bright, colour, strict=True)]
+        shares = [np.asarray(cv2.merge([b, c, c])) for b, c in zip(bright, colour, strict=True)]
         band = sum((s * b for s, b in zip(shares, bands, strict=True)), start=np.zeros_like(bands[0]))
         result = band if result is None else cv2.pyrUp(result, dstsize=band.shape[1::-1]) + band
     assert result is not None
