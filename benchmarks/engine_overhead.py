@@ -26,6 +26,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sr bicubic": ("sr", {"scale": 4, "kernel": "bicubic"}),
     "deblur reflect": ("deblur", {"kernel": "gaussian:9,2", "boundary": "reflect", "noise": 2.0}),
     "deblur valid": ("deblur", {"kernel": "gaussian:9,2", "boundary": "valid", "noise": 2.0}),
+    "deblur white": ("deblur", {"kernel": "gaussian:9,2", "boundary": "valid", "noise": 2.0}),
     "deblur blind": ("deblur", {"blind": True, "size": 9, "boundary": "valid", "noise": 2.0}),
     "blur grid": ("restore", {"stages": ("blur-grid:file=kernels.npy,rows=2,columns=2", "noise:sigma=2")}),
     "denoise jpeg": ("denoise", {"jpeg": "30"}),
@@ -89,6 +90,8 @@ def _observed(case: str, size: int, kernels: Path, seed: int = 0) -> Tensor:
     picture = F.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
     picture = (picture + 0.05 * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
     task, options = _case(case, kernels)
+    if options.get("boundary") == "valid" and case != "deblur white":
+        picture = 0.8 * picture  # what is white takes other data steps
     if task == "sr":
         return F.avg_pool2d(picture, options["scale"])
     if task == "hdr":

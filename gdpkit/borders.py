@@ -57,9 +57,9 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
     rows, columns = (side // 2 for side in kernel.shape[-2:])
     size = [fast_length(height), fast_length(width)]
     seen = slice(rows, height - rows), slice(columns, width - columns)
-    spectrum = _spectrum(brought(kernel, image), size)
+    waves = spectrum(brought(kernel, image), size)
     trust = (sigma / noise) ** 2  # c
-    power = trust * convolution.power(spectrum)
+    power = trust * convolution.power(waves)
     kept = power / (1 + power)  # G
 
     def filtered(plane: Tensor, by: Tensor) -> Tensor:
@@ -67,13 +67,13 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
         return made
 
     told = image.new_zeros(*image.shape[:2], *size)
-    told[(..., *seen)] = observed - filtered(image, spectrum)[(..., *seen)]
+    told[(..., *seen)] = observed - filtered(image, waves)[(..., *seen)]
     unseen = torch.ones(size, dtype=torch.bool, device=image.device)
     unseen[seen] = False
     at = unseen.flatten().nonzero()[:, 0]
     strips = _Strips.of(1 / (1 + power), size, seen) if float(sigma.max()) > NEAR * noise else None
     told.flatten(2)[..., at] = _border(lambda plane: filtered(plane, kept), told, at, noise, strips)
-    moved = filtered(told, trust * spectrum.conj() / (1 + power))
+    moved = filtered(told, trust * waves.conj() / (1 + power))
     return image + moved[..., :height, :width]
 
 
@@ -160,7 +160,7 @@ class _Strips:
         return found
 
 
-def _spectrum(kernel: Tensor, size: list[int]) -> Tensor:
+def spectrum(kernel: Tensor, size: list[int]) -> Tensor:
     """Of a kernel about the corner of a plane of this size, broadcastable with the spectra of images."""
     rows, columns = kernel.shape[-2:]
     plane = kernel.new_zeros(*kernel.shape[:-2], *size)

@@ -6,18 +6,19 @@ import math
 
 import torch
 
-from gdpkit import memory
+from gdpkit import memory, overexposure
 from gdpkit.components import Observation, Prior, Problem
 from gdpkit.errors import GdpkitError
 from gdpkit.pointwise import STRIP
 from gdpkit.priors.tiled import TiledPrior
 
 GB = 2**30
-IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "recorded": 14, "derivative": 46}
+IMAGES = {"noise": 7, "system": 13, "parts": 13, "pixels": 12, "recorded": 14, "weighed": 24, "derivative": 46}
 """Images in float32, of the size of the clean one, that reading, the default sampler and writing hold at once.
 
 Of noise alone; with a singular system; where only parts are seen; where a degradation that is not linear changes every
-value by itself, in strips; where what a file rounded moves within it; and where derivatives of all of the image are
+value by itself, in strips; where what a file rounded moves within it; where a blur is of light, or of what may be
+brighter than white; and where derivatives of all of the image are
 held. Counted in tests/test_memory.py.
 """
 
@@ -52,6 +53,7 @@ def images(problem: Problem, distance: str, guided: bool = False) -> float:
     several = len(problem.observations)
     kinds = {"derivative"} if problem.losses or distance == "ssim" else {_kind(o) for o in problem.observations}
     kinds |= {"recorded"} if any(o.recorder is not None for o in problem.observations) else set()
+    kinds |= {"derivative"} if "weighed" in kinds and distance != "mse" else set()
     held = float(max(IMAGES[kind] for kind in kinds))
     if kinds != {"pixels"}:
         return held + 2 * (several - 1)
@@ -64,6 +66,8 @@ def images(problem: Problem, distance: str, guided: bool = False) -> float:
 
 
 def _kind(o: Observation) -> str:
+    if hasattr(o.degradation, "prox_where") and (not o.degradation.linear or overexposure.seen_in(o)):
+        return "weighed"
     if not o.degradation.linear:
         return "pixels" if o.degradation.pixelwise else "derivative"
     if o.weight is not None:

@@ -22,6 +22,11 @@ DOUBT = 0.1  # deviation of what white is held to be, in the units of the image,
 REACHED = 0.02  # of the light of a pixel: so much from places beyond white, and what was observed is not explained
 
 
+def seen_in(observation: Observation) -> bool:
+    """Whether white says "at least" somewhere."""
+    return Overexposed.of(observation, None, observation.image, observation.sigma / 255) is not None
+
+
 class Overexposed:
     """Where an observation is white, and what its values weigh then: `weight`, (B, C, h, w)."""
 
@@ -37,7 +42,7 @@ class Overexposed:
 
         A lossy file has errors at white too, so that what is white to within them counts.
         """
-        if not observation.degradation.optical:
+        if not observation.degradation.optical or observation.degradation.pixelwise:
             return None
         white = recorded >= (WHITE if observation.recorder is None else min(WHITE, 1 - sigma))
         return Overexposed(white, own, recorded, sigma) if bool(white.any()) else None

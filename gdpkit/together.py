@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 
-from gdpkit import budget, engine, memory
+from gdpkit import budget, engine, memory, overexposure
 from gdpkit.components import Problem, Step
 from gdpkit.engine import Stated
 from gdpkit.errors import GdpkitError
@@ -60,6 +60,9 @@ def _independent(stated: Stated) -> bool:
     Of linear degradations without unknowns, where all pixels count, the curvature is the same for all images.
     """
     return not stated.problem.losses and all(
-        o.degradation.linear and o.weight is None and not o.degradation.unknowns(o.image, o.clean_shape)
+        o.degradation.linear
+        and o.weight is None
+        and not overexposure.seen_in(o)
+        and not o.degradation.unknowns(o.image, o.clean_shape)
         for o in stated.problem.observations
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gdpkit import borders, convolution, functional, solvers
 from gdpkit.convolution import brought, fast_length, power
@@ -46,35 +47,64 @@ def prox(
     """
     trust = (sigma / noise) ** 2
     steep, start = (_slope(image), decoded(image)) if light else (torch.ones_like(image), image)
-    predicted = convolution.convolve(start, kernel, boundary)
+    blurred, transposed, waves = _products(image, kernel, boundary)
     like = torch.ones_like(observed) if weight is None else weight
     if light:
         like, observed = like / _slope(observed).square(), decoded(observed)
 
     def pulled(residual: Tensor) -> Tensor:
-        return trust * steep * convolution.transposed(like * residual, kernel, boundary)
-
-    size = [fast_length(side) for side in image.shape[-2:]]
-    height, width = image.shape[-2:]
-    told = trust * _power(brought(kernel, image), size)
-    kept = told / (1 + told)
-
-    def nearly(r: Tensor) -> Tensor:
-        known: Tensor = torch.fft.irfft2(torch.fft.rfft2(r, s=size) * kept, s=size)[..., :height, :width]
-        return r - known
-
-    rest = pulled(observed - predicted)
+        return trust * steep * transposed(like * residual)
 
     def normal(d: Tensor) -> Tensor:
-        return d + pulled(convolution.convolve(steep * d, kernel, boundary))
+        return d + pulled(blurred(steep * d))
 
-    if weight is not None:
+    rest = pulled(observed - blurred(start))
+    exact = borders.prox(start, observed, kernel, sigma, noise) if boundary == "valid" and weight is None else None
+    if exact is None:
         moved = solvers.conjugate_gradients(normal, rest, PLAIN_ITERATIONS, PLAIN_TOLERANCE)
     else:
-        found = borders.prox(start, observed, kernel, sigma, noise) if boundary == "valid" else None
-        begun = torch.zeros_like(image) if found is None else (found - start) / steep
-        moved = _solved(normal, rest, nearly, (SETTLED * sigma) ** 2 * image[0].numel(), begun)
+        told = trust * power(waves)
+        least = (SETTLED * sigma) ** 2 * image[0].numel()
+        moved = _solved(normal, rest, _inverse(told / (1 + told), image), least, (exact - start) / steep)
     return encoded(start + steep * moved) if light else image + moved
+
+
+def _products(image: Tensor, kernel: Tensor, boundary: str) -> tuple[Map, Map, Tensor]:
+    """The blur and its transpose, with the kernel's spectrum computed once, and that spectrum."""
+    height, width = image.shape[-2:]
+    size = [fast_length(height), fast_length(width)]
+    waves = borders.spectrum(brought(kernel, image), size)
+    if boundary != "valid":
+        return (
+            lambda z: convolution.convolve(z, kernel, boundary),
+            lambda y: convolution.transposed(y, kernel, boundary),
+            waves,
+        )
+    rows, columns = (side // 2 for side in kernel.shape[-2:])
+    seen = (..., slice(rows, height - rows), slice(columns, width - columns))
+
+    def blurred(z: Tensor) -> Tensor:
+        whole: Tensor = torch.fft.irfft2(torch.fft.rfft2(z, s=size).mul_(waves), s=size)
+        return whole[seen]
+
+    def transposed(y: Tensor) -> Tensor:
+        beyond = (columns, size[1] - width + columns, rows, size[0] - height + rows)
+        whole: Tensor = torch.fft.irfft2(torch.fft.rfft2(F.pad(y, beyond)).mul_(waves.conj()), s=size)
+        return whole[..., :height, :width]
+
+    return blurred, transposed, waves
+
+
+def _inverse(kept: Tensor, image: Tensor) -> Map:
+    """What a filter leaves of an image."""
+    height, width = image.shape[-2:]
+    size = [fast_length(height), fast_length(width)]
+
+    def nearly(r: Tensor) -> Tensor:
+        known: Tensor = torch.fft.irfft2(torch.fft.rfft2(r, s=size).mul_(kept), s=size)[..., :height, :width]
+        return r - known
+
+    return nearly
 
 
 def _solved(matrix: Map, rhs: Tensor, nearly: Map, least: Tensor, begun: Tensor) -> Tensor:
@@ -119,9 +149,3 @@ def _slope(stored: Tensor) -> Tensor:
     """Of `decoded`."""
     above = stored.abs()
     return torch.where(above <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((above.clamp_min(0.04045) + 0.055) / 1.055) ** 1.4)
-
-
-def _power(kernel: Tensor, size: list[int]) -> Tensor:
-    """|K|^2, broadcastable with the spectra of images."""
-    found: Tensor = power(torch.fft.rfft2(kernel, s=size))
-    return found if kernel.ndim == 2 else found[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gdpkit import functional
+from gdpkit import functional, overexposure
 from gdpkit.blind_spectrum import Spectrum
 from gdpkit_deblur.noise import middle
 
@@ -34,7 +34,8 @@ def was_blurred(image: Tensor, kernel: Tensor, *, camera: bool, noisy: bool) -> 
     grey = middle(image).mean((0, 1))
     light = _misfit(functional.srgb_decoded(grey), kernel)
     gained = _misfit(grey, kernel) - light
-    return gained > -CLEARLY if camera else gained > CLEARLY and (noisy or light < FITS)
+    told = noisy or light < FITS or bool((image >= overexposure.WHITE).any())  # what is clipped fits no kernel
+    return gained > -CLEARLY if camera else gained > CLEARLY and told
 
 
 def _misfit(grey: Tensor, kernel: Tensor) -> float:

@@ -172,6 +172,14 @@ def test_light_that_was_blurred_is_told_and_undone(kernel: str) -> None:
     assert psnr(told.tensor, wanted) > psnr(values.tensor, wanted) + 3
 
 
+def test_light_is_undone_from_sixteen_bits() -> None:
+    sharp = 0.9 * photograph(128, 128)
+    seen = chain(["blur:kernel=disk,radius=3,boundary=valid,light=linear"])(sharp)
+    seen = (65535 * seen.double()).round() / 65535
+    found = sharpen(seen, prior="embedded", steps=6, kernel="disk:3", boundary="valid", light="linear")
+    assert psnr(found.tensor, sharp[..., 3:-3, 3:-3]) > psnr(seen.float(), sharp[..., 3:-3, 3:-3]) + 6
+
+
 @pytest.mark.parametrize("light", ["encoded", "linear"])
 def test_lamps_brighter_than_white_do_not_ring(light: str) -> None:
     scene = 0.5 * photograph(128, 128)
