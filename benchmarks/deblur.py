@@ -89,7 +89,7 @@ def _blind(truths: list[Tensor], settings: dict[str, str | None]) -> Table:
 
 def _camera(truths: list[Tensor], settings: dict[str, str | None]) -> Table:
     table = Table(
-        "kernel", "blurred", "best unsharp mask", "deblur", "--light encoded", "told as light", "s a photograph"
+        "kernel", "blurred", "best unsharp mask", "deblur", "linear", "encoded", "told as light", "s a photograph"
     )
     for name, stage in CAMERA.items():
         blur = gdpkit.chain([f"blur:{stage},boundary=valid,light=linear"])
@@ -99,11 +99,11 @@ def _camera(truths: list[Tensor], settings: dict[str, str | None]) -> Table:
         started = time.perf_counter()
         results = [gdpkit.restore("deblur", image=y, kernel=name, **settings) for y in seen]
         seconds = (time.perf_counter() - started) / len(truths)
-        values = [_deblurred(y, settings, kernel=name, light="encoded") for y in seen]
+        light, values = ([_deblurred(y, settings, kernel=name, light=o) for y in seen] for o in ("linear", "encoded"))
         told = [r.problem.observations[0].degradation.light == "linear" for r in results]
-        rows = (seen, [r.tensor for r in results], values)
-        plain, found, encoded = (np.mean([_psnr(y, x, 8) for x, y in zip(wanted, row, strict=True)]) for row in rows)
-        cells = (plain, _best_unsharp(wanted, seen), found, encoded, np.mean(told), seconds)
+        rows = (seen, [r.tensor for r in results], light, values)
+        plain, *found = (np.mean([_psnr(y, x, 8) for x, y in zip(wanted, row, strict=True)]) for row in rows)
+        cells = (plain, _best_unsharp(wanted, seen), *found, np.mean(told), seconds)
         table.add_row(name, *(f"{value:.2f}" for value in cells))
     return table
 
