@@ -31,6 +31,7 @@ SAMPLES = 5000
 LEAST = 150
 """Samples that two exposures must share before their pixels tell the ratio."""
 ROUNDS = 8
+SETTLED = 1e-5  # of a logarithm of light: solutions that move less stand still
 LEVELS = 4097  # of a curve as a table
 CELL = 4  # pixels a side whose mean is one sample: noise and a remaining shift matter less
 
@@ -164,7 +165,8 @@ def fit(
             at = both[:, c].nonzero()[0]
             rows.append((j, k, c, z[j, at, c], z[k, at, c]))
     seen = tuple(sum(len(r[3]) for r in rows if (r[0], r[1]) == pair) >= LEAST for pair in pairwise(range(count)))
-    plain = _solve(rows, np.zeros(count), np.full(count, 1e-6), noise, bent=False)[1]
+    told = _equations(rows, count, noise)
+    plain = _solve(told, np.zeros(count), np.full(count, 1e-6), bent=False)[1]
     gauge = plain if stops is None else np.asarray(stops, np.float64) * np.log(2)
     hold = np.full(count, 1 / SHUTTER**2)
     hold[[0, -1]] = 1e10
@@ -173,11 +175,11 @@ def fit(
             hold[[k, k + 1]] = 1e10
     found = []
     for power in POWERS if stops is None else (1.0,):
-        solved = _solve(rows, power * gauge, hold, noise, bent=True)
+        solved = _solve(told, power * gauge, hold, bent=True)
         # A smaller range makes every distance smaller, so it is the distance in proportion that tells.
         found.append((solved[3] / power * math.exp(math.log(power) ** 2 / RARE**2), solved))
     least, (bends, logs, balance, spread) = min(found, key=lambda pair: pair[0])
-    straight = _solve(rows, plain if stops is None else gauge, hold, noise, bent=False)
+    straight = _solve(told, plain if stops is None else gauge, hold, bent=False)
     if least > WORTH * straight[3]:
         bends, logs, balance, spread = straight
     return Fit(Response(bends), logs / np.log(2), plain / np.log(2), balance, seen, spread)
@@ -191,51 +193,69 @@ def _fixed(z: NDArray[np.float64]) -> NDArray[np.bool_]:
     return same
 
 
-def _solve(
-    rows: Sequence[tuple[int, int, int, NDArray[np.float64], NDArray[np.float64]]],
-    gauge: NDArray[np.float64],
-    hold: NDArray[np.float64],
-    noise: Sequence[float],
-    bent: bool,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Unknowns: bends shared by the channels, the log of each exposure, the balance of two channels against green."""
-    count = len(gauge)
-    unknowns = BENDS + count + 2 * count
-    blocks, targets, sizes = [], [], []
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """What every pair of values says: matrix @ unknowns = target, each to within its size.
+
+    The unknowns are the bends, the log of each exposure, and the balance of two channels of each against green.
+    """
+
+    count: int
+    matrix: NDArray[np.float64]
+    target: NDArray[np.float64]
+    size: NDArray[np.float64]
+
+
+def _equations(
+    rows: Sequence[tuple[int, int, int, NDArray[np.float64], NDArray[np.float64]]], count: int, noise: Sequence[float]
+) -> _Equations:
+    matrix = np.zeros((sum(len(low) for *_, low, _ in rows), BENDS + 3 * count))
+    targets, sizes = [np.zeros(0)], [np.zeros(0)]
+    start = 0
     for j, k, c, low, high in rows:
-        if not len(low):
-            continue
-        block = np.zeros((len(low), unknowns))
+        block = matrix[start : start + len(low)]
+        start += len(low)
         block[:, :BENDS] = _basis(high) - _basis(low)
         block[:, BENDS + j], block[:, BENDS + k] = 1, -1
         if c != 1:
             at = BENDS + count + (c // 2) * count
             block[:, at + j], block[:, at + k] = 1, -1
-        blocks.append(block)
         targets.append(np.log(decoded(low)) - np.log(decoded(high)))
         sizes.append(np.hypot(2.2 / low * noise[j], 2.2 / high * noise[k]) + 0.03)
-    ridge = np.zeros(unknowns)
-    ridge[:BENDS] = 1 / STIFF**2 if bent else 1e12
-    ridge[BENDS : BENDS + count] = hold
-    ridge[BENDS + count :] = 1 / 0.05**2
-    centre = np.zeros(unknowns)
-    centre[BENDS : BENDS + count] = gauge
-    if not blocks:
+    return _Equations(count, matrix, np.concatenate(targets), np.concatenate(sizes))
+
+
+def _solve(
+    told: _Equations, gauge: NDArray[np.float64], hold: NDArray[np.float64], bent: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
+    """Bends, logs, balance and spread as of `Fit`, the logs near to `gauge` with a precision of `hold`."""
+    count, target, size = told.count, told.target, told.size
+    first = 0 if bent else BENDS
+    matrix = told.matrix if bent else np.ascontiguousarray(told.matrix[:, BENDS:])
+    ridge = np.repeat((1 / STIFF**2, 1.0, 1 / 0.05**2), (BENDS, count, 2 * count))[first:]
+    ridge[BENDS - first : BENDS - first + count] = hold
+    centre = np.zeros(len(ridge))
+    centre[BENDS - first : BENDS - first + count] = gauge
+    if not len(target):
         return np.zeros((3, BENDS)), gauge, np.zeros((count, 3)), 0.0
-    matrix, target, size = np.concatenate(blocks), np.concatenate(targets), np.concatenate(sizes)
     share = min(1.0, 3000 / len(target))  # neighbouring cells are not independent: they do not outvote the ridge
     solution = centre
-    weight = np.ones(len(target))
-    spread = 0.0
+    root = math.sqrt(share) / size  # of the weights: a product with its own transpose is the quicker one
+    trust = np.ones(len(target))
+    residual = target
     for _ in range(ROUNDS):
-        w = share * weight / size**2
-        normal = matrix.T @ (matrix * w[:, None]) + np.diag(ridge)
-        solution = np.linalg.solve(normal, matrix.T @ (w * target) + ridge * centre)
-        residual = (matrix @ solution - target) / size
-        spread = float(np.median(np.abs(residual * size)))
-        weight = 1 / (1 + (residual / max(1.0, 2 * float(np.median(np.abs(residual))))) ** 2) ** 2
-    logs = solution[BENDS : BENDS + count]
+        w = trust * root
+        weighed = matrix * w[:, None]
+        normal = weighed.T @ weighed
+        normal.flat[:: len(ridge) + 1] += ridge
+        before, solution = solution, np.linalg.solve(normal, weighed.T @ (w * target) + ridge * centre)
+        residual = np.abs(matrix @ solution - target)
+        if np.abs(solution - before).max() < SETTLED:
+            break
+        scaled = residual / size
+        trust = 1 / (1 + (scaled / max(1.0, 2 * float(np.median(scaled)))) ** 2)
+    solution = np.concatenate([np.zeros(first), solution])
     balance = np.zeros((count, 3))
     balance[:, 0], balance[:, 2] = solution[BENDS + count :].reshape(2, count)
     balance -= balance.mean(axis=1, keepdims=True)
-    return np.tile(solution[:BENDS], (3, 1)), logs, balance, spread
+    return np.tile(solution[:BENDS], (3, 1)), solution[BENDS : BENDS + count], balance, float(np.median(residual))
