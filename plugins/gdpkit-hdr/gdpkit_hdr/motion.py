@@ -82,9 +82,8 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
         there = told.ravel()[at]
         usual = _usual(np.abs(wanted.ravel()[at] - there), there)
         often = 1 / np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, LEVELS), usual).astype(np.float32)
-        off *= cv2.LUT(cv2.convertScaleAbs(told, alpha=255), often)
-        off *= known & (wanted > DARK)
-        np.maximum(score, off, out=score)
+        off = cv2.multiply(off, cv2.LUT(cv2.convertScaleAbs(told, alpha=255), often))
+        np.maximum(score, off * (known & (wanted > DARK)), out=score)
     return score
 
 

@@ -141,14 +141,12 @@ def compressed(one: Judged, darker: Judged, noise: tuple[float, float], rows: sl
     light, says = (
         np.maximum(of(channels.places(at)), 1e-5) for of, at in ((one.light_of, level), (darker.light_of, less))
     )
-    more = cv2.log(np.divide(says, light, out=says))
+    more = np.asarray(cv2.log(np.divide(says, light, out=says)))
     relative = noise_of(noise, less)
     relative /= np.maximum(less, BLACK)
     relative *= NOISY * LOG_SLOPE
     more -= relative
-    more *= 1 / MORE
-    more -= 1
-    rolled *= ramp(more)
+    rolled *= ramp(more / MORE - 1)
     return channels.brightest(rolled)[..., None]
 
 
