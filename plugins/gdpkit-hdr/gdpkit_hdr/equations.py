@@ -27,12 +27,15 @@ Solved = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], fl
 class Equations:
     """What every pair of values says: matrix @ unknowns = target, each to within its size.
 
+    ratio: the logarithm of the one value over the other, which a plain power of light only scales.
+
     The unknowns are the bends, the log of each exposure, and the balance of two channels of each against green.
     """
 
     count: int
     matrix: NDArray[np.float64]
     target: NDArray[np.float64]
+    ratio: NDArray[np.float64]
     size: NDArray[np.float64]
 
 
@@ -44,7 +47,7 @@ def equations(
     noise: deviation of each exposure, in encoded units.
     """
     matrix = np.zeros((sum(len(low) for *_, low, _ in rows), BENDS + 3 * count))
-    targets, sizes = [np.zeros(0)], [np.zeros(0)]
+    targets, ratios, sizes = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
     start = 0
     for j, k, c, low, high in rows:
         block = matrix[start : start + len(low)]
@@ -55,8 +58,9 @@ def equations(
             at = BENDS + count + (c // 2) * count
             block[:, at + j], block[:, at + k] = 1, -1
         targets.append(np.log(decoded(low)) - np.log(decoded(high)))
+        ratios.append(np.log(low / high))
         sizes.append(np.hypot(2.2 / low * noise[j], 2.2 / high * noise[k]) + 0.03)
-    return Equations(count, matrix, np.concatenate(targets), np.concatenate(sizes))
+    return Equations(count, matrix, *(np.concatenate(parts) for parts in (targets, ratios, sizes)))
 
 
 def ridge_of(hold: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +24,7 @@ SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRG
 FIXED = 3 / 255
 FLOOR = 0.1
 WORTH = 0.85  # a bent curve must bring exposures that much nearer to each other than sRGB's does
-PLAIN, CLOSE = 2.2, 0.02  # a power of light, as which many programs encode, and how near to it the bends bring
+PLAIN, NEARLY = 2.2, 0.1  # a power of light, as which many programs encode, and how near bends come to its logarithm
 SAMPLES = 5000
 LEAST = 150
 """Samples that two exposures must share before their pixels tell the ratio."""
@@ -156,15 +156,14 @@ def fit(
     told = equations.equations(rows, count, noise)
     still = np.full(count, 1e-6)
     none = np.zeros(BENDS)
-    free = equations.solve(told, np.zeros(count), still, none, None)
+    power = free = equations.solve(told, np.zeros(count), still, none, None)
     plain = free[1]
     hold = np.full(count, 1 / SHUTTER**2)
     hold[[0, -1]] = 1e10
     if stops is None:
         centre, precision = curves.likely()
         gauge = equations.guessed(told, hold, centre, precision)
-        close = np.eye(BENDS) / CLOSE**2
-        power = equations.solve(told, np.zeros(count), still, curves.plain_power(PLAIN), close)
+        power = equations.solve(replace(told, target=PLAIN * told.ratio), np.zeros(count), still, none, None)
         straight = min(free, power, key=equations.apart)
     else:
         centre, precision = none, np.eye(BENDS) / STIFF**2
@@ -176,6 +175,8 @@ def fit(
     best = equations.solve(told, gauge, hold, centre, precision)
     if equations.apart(best) > WORTH * equations.apart(straight):
         best = straight
+        if straight is power and power is not free:  # bends tell it nearly
+            best = equations.solve(told, power[1], hold, curves.plain_power(PLAIN), np.eye(BENDS) / NEARLY**2)
     bends, logs, balance, spread = best
     return Fit(Response(np.tile(bends, (3, 1))), logs / np.log(2), plain / np.log(2), balance, seen, spread)
 
