@@ -23,7 +23,9 @@ STIFF = 0.3  # how readily the response leaves sRGB's: deviation of a coefficien
 SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRGB, says: shutters are not exact
 FIXED = 3 / 255
 FLOOR = 0.1
-WORTH = 0.85  # a bent curve must bring exposures that much nearer to each other than sRGB's does
+WORTH, WORTH_OF_TWO = 0.85, 0.6
+"""A bent curve must bring exposures that much nearer to each other than sRGB's does. Two without times tell it less
+well than three: what repeats with each step of theirs fits as well (Grossberg and Nayar's self-similar ambiguity)."""
 PLAIN, NEARLY = 2.2, 0.1  # a power of light, as which many programs encode, and how near bends come to its logarithm
 SAMPLES = 5000
 LEAST = 150
@@ -173,7 +175,8 @@ def fit(
                 hold[[k, k + 1]] = 1e10
         straight = equations.solve(told, gauge, hold, none, None)
     best = equations.solve(told, gauge, hold, centre, precision)
-    if equations.apart(best) > WORTH * equations.apart(straight):
+    worth = WORTH_OF_TWO if stops is None and count == 2 else WORTH
+    if equations.apart(best) > worth * equations.apart(straight):
         best = straight
         if straight is power and power is not free:  # bends tell it nearly
             best = equations.solve(told, power[1], hold, curves.plain_power(PLAIN), np.eye(BENDS) / NEARLY**2)
