@@ -13,7 +13,7 @@ from gdpkit_hdr.curves import BENDS, basis, decoded
 
 POWERS = np.exp(np.linspace(np.log(0.45), np.log(1.5), 25))
 """Of light as the most likely curve tells it, among which that of a camera is sought that tells no times."""
-USUAL, RARE = 0.95, 0.25  # such a power, and the deviation of its logarithm: cameras add contrast
+USUAL, RARE = 0.85, 0.35  # such a power, and the deviation of its logarithm: cameras add contrast
 TOLD = 1000  # samples that count where the power is sought: neighbouring cells are not independent
 WHOLE = 0.3  # stops from whole ones, by which guessed steps are taken for whole ones
 ROUNDS = 8
