@@ -16,9 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gdpkit import convolution
+from gdpkit import convolution, solvers
 from gdpkit.convolution import brought, fast_length
-from gdpkit.solvers import dot
 
 ITERATIONS = 100
 SETTLED = 3e-4
@@ -93,29 +92,8 @@ def _border(
         plane.flatten(2)[..., at] = u
         return strips.inverse(plane).flatten(2)[..., at]
 
-    residual = smoothed(told).flatten(2)[..., at]
-    u = torch.zeros_like(residual)
-    direction = nearly(residual)
-    square = dot(residual, direction)
-    least = SETTLED * noise**2 * u[0].numel()
-    for _ in range(ITERATIONS):
-        active = square > 0
-        if not active.any():
-            break
-        product = products(direction)
-        bend = dot(direction, product)
-        active = active & (bend > 0)
-        step = torch.where(active, square / bend.clamp_min(1e-30), 0)
-        u = u + step * direction
-        residual = residual - step * product
-        active = active & (step * square > least)
-        if not active.any():
-            break
-        further = nearly(residual)
-        new = dot(residual, further)
-        direction = torch.where(active, further + new / square.clamp_min(1e-30) * direction, 0)
-        square = torch.where(active, new, 0)
-    return u
+    rhs = smoothed(told).flatten(2)[..., at]
+    return solvers.settled(products, rhs, nearly, SETTLED * noise**2 * rhs[0].numel(), ITERATIONS)
 
 
 class _Strips:
