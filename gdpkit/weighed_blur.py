@@ -45,6 +45,10 @@ def prox(
         light: whether D blurs the light of which image and observation are encodings, or the values themselves.
         boundary: as of `convolution.convolve`.
     """
+    if boundary == "valid" and not light:
+        exact = borders.prox(image, observed, kernel, sigma, noise, weight)
+        if exact is not None:
+            return exact
     trust = (sigma / noise) ** 2
     steep, start = (_slope(image), decoded(image)) if light else (torch.ones_like(image), image)
     blurred, transposed, waves = _products(image, kernel, boundary)
