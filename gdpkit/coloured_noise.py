@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdpkit import dct
+from gdpkit import dct, estimate
 
 SIDE = 8
 SMALLEST = 64  # pixels of the shorter side; below, too few blocks are independent
@@ -32,8 +32,53 @@ STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes 
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
 STRONG = 9.0  # noise in chroma; weaker noise is worth the loss of texture only where plain areas show it in luma
 PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.5  # see `coloured_noise`
+MOST = 120.0  # told of more than is there by so much, a network puts colours of its own on dark places
+
+SURE = 4.0  # of 0..255: of weaker white noise fine texture of a small picture cannot be told
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The noise of a photograph, in 0..255.
+
+    sigma: the white noise that a prior should be told. pixels: the deviation of its pixels. coloured: whether the two
+    differ, for the noise is not white.
+    """
+
+    sigma: float
+    pixels: float
+    coloured: bool
+
+    def said(self, option: str) -> str:
+        """A sentence that tells it, and the option that sets another."""
+        if self.coloured:
+            return f"noise that is not white was found; it counts as sigma {self.sigma:.1f}; {option} sets another"
+        return f"noise of sigma {self.sigma:.1f} was found; {option} sets another"
+
+
+NOTHING = Found(0.0, 0.0, False)
+
+
+def found(image: Tensor) -> Found:
+    """White noise, or coloured noise where that counts as more; the image is as for `estimate.noise_sigma`."""
+    white = min(255.0, estimate.noise_sigma(image))
+    sigma, pixels = coloured_noise(image, white)
+    return Found(sigma, max(pixels, white), True) if sigma > white else Found(white, white, False)
+
+
+def surely_found(image: Tensor) -> Found:
+    """The noise of a photograph that may be clean and full of fine texture, as a small one is; else `NOTHING`.
+
+    White noise counts from a deviation of `SURE`, and where colours have it: texture is alike in all channels.
+    """
+    told = found(image)
+    if told.coloured:
+        return told
+    grey = image.shape[1] == 1 or bool((image == image[:, :1]).all())
+    white = 0.0 if grey else min(255.0, estimate.noise_and_line(image)[0])
+    return Found(white, white, False) if white >= SURE else NOTHING
 
 
 @dataclass(frozen=True)
@@ -73,7 +118,7 @@ def coloured_noise(image: Tensor, white: float) -> tuple[float, float]:
     if level < WHITE * white:
         return 0.0, 0.0
     factor = (1 - smoothed) * (level / PIVOT) ** POWER + smoothed * SMOOTHED
-    return min(255.0, factor * level), pixels
+    return min(MOST, factor * level), pixels
 
 
 def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
