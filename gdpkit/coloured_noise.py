@@ -51,10 +51,11 @@ class Found:
     pixels: float
     coloured: bool
 
-    def said(self, option: str) -> str:
-        """A sentence that tells it, and the option that sets another."""
+    def said(self, option: str, where: str = "") -> str:
+        """A sentence that tells it, the option that sets another, and, for coloured noise, `where` that is so."""
         if self.coloured:
-            return f"noise that is not white was found; it counts as sigma {self.sigma:.1f}; {option} sets another"
+            counts = f"{where}it counts as sigma {self.sigma:.1f}"
+            return f"noise that is not white was found; {counts}; {option} sets another"
         return f"noise of sigma {self.sigma:.1f} was found; {option} sets another"
 
 
