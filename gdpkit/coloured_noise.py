@@ -30,6 +30,7 @@ LOW, MIDDLE, HIGH = 0.03, 0.1, 0.2  # shares of the blocks that are quieter
 NORMAL = {LOW: -1.8808, MIDDLE: -1.2816, HIGH: -0.8416}  # the same of the normal distribution
 STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes do
 GROWTH = 1.7  # from the first band to the third, of luma where chroma was smoothed; what is beyond is texture under it
+WEAK = 15.0  # noise that a camera smoothed grows more, but it is weak
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
 STRONG = 9.0  # noise in chroma; weaker noise is worth the loss of texture only where plain areas show it in luma
 PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.5  # see `coloured_noise`
@@ -147,7 +148,8 @@ def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
         levels = torch.stack([g.levels for g in found])
         chroma_left = (levels[:, 1:, 0].amax(1) / levels[:, 0, 0]).clamp_max(1).mean()
         luma_levels = levels[:, 0].clone()
-        luma_levels[:, 2] = torch.minimum(luma_levels[:, 2], GROWTH * luma_levels[:, 0])
+        most = (GROWTH * luma_levels[:, 0]).clamp_min(WEAK)
+        luma_levels[:, 2] = torch.minimum(luma_levels[:, 2], most)
         return luma_levels, 1 - float(chroma_left)
     found = [g for g in groups if len(g.levels) == 1 and g.alike(luma, 1.2, max(5.0, least))]
     strengths = [float(g.levels[0, 2]) for g in found]
