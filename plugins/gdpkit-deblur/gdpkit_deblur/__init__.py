@@ -31,6 +31,10 @@ UNSEEN = 1.25
 them explains errors as well, and an estimate that is 5 % low puts a weave over dark fur (6 photographs, 4 kernels)."""
 QUIET = 2.0
 """Noise, in 0..255, through which borders tell whether a program blurred; with more, mirrored ones do no harm."""
+CAMERA, MIRRORED = 2.0, 2.0
+"""What a camera's exposure time in a file adds to the logarithm of the odds that light was blurred, and what mirrored
+borders, which no scene has, take from it. Without either, both are as likely: most photographs that someone gives a
+kernel for were blurred by a camera, most files made for trials by a program."""
 TOLD = 1.0  # in 0..255: errors of other kinds than noise that the user is told of
 UNEXPLAINED = (
     "neither the scene nor white noise explains all that this kernel would not have left (the file may have been "
@@ -117,7 +121,7 @@ class Deblur(PhotoTask):
             boundary = "reflect" if border.is_mirrored(pixels, kernel, noise / 255) else boundary
         if not self.blind:
             program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
-            light = not program and self._of_light(problem.source, pixels, kernel, noise >= QUIET)
+            light = not program and self._of_light(problem.source, pixels, kernel, noise / 255, boundary)
             boundary = "valid" if light and self.boundary == "auto" else boundary
             blur = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
             observation = replace(observation, degradation=blur)
@@ -163,7 +167,7 @@ class Deblur(PhotoTask):
         guessed: Tensor = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
         return guessed[0]
 
-    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, noisy: bool) -> bool:
+    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, sigma: float, boundary: str) -> bool:
         """Whether light was blurred."""
         if self.light != "auto":
             return self.light == "linear"
@@ -171,7 +175,8 @@ class Deblur(PhotoTask):
         from gdpkit_deblur import light
 
         camera = source is not None and of_exif(source.exif).time is not None
-        return light.was_blurred(pixels, kernel, camera=camera, noisy=noisy)
+        against = (0.0 if boundary == "valid" else MIRRORED) - (CAMERA if camera else 0.0)
+        return light.odds(pixels, kernel, sigma) > against
 
     def _estimated(self, pixels: Tensor, kernel: Tensor) -> tuple[float, float]:
         """White noise and other errors, in 0..255, with the rounding of the file.
