@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Task, hookimpl, param, params
+from gdpkit import Degradation, GdpkitError, Observation, PhotoTask, Problem, Result, Task, hookimpl, param, params
 from gdpkit.degradations.blind_blur import BlindBlur
 from gdpkit.degradations.blur import BOUNDARIES, LIGHTS, Blur
 
@@ -31,10 +31,17 @@ UNSEEN = 1.25
 them explains errors as well, and an estimate that is 5 % low puts a weave over dark fur (6 photographs, 4 kernels)."""
 QUIET = 2.0
 """Noise, in 0..255, through which borders tell whether a program blurred; with more, mirrored ones do no harm."""
+FOUND = 1.6
+"""So many times the noise is taken, from QUIET on, where the kernel was found: it is never quite the right one."""
 TOLD = 1.0  # in 0..255: errors of other kinds than noise that the user is told of
 UNEXPLAINED = (
     "neither the scene nor white noise explains all that this kernel would not have left (the file may have been "
     "compressed or resized, its noise smoothed, or the kernel be too wide): it counts as noise of sigma {:.1f}"
+)
+LEFT = (
+    "no blur was found that could be undone without doing harm, so the picture is left as it is: it may be sharp, or "
+    "its blur one that is not found here; where it is known, --kernel says it (disk:3, motion:15,30), and another "
+    "--size, --light linear or the part of the picture with the clearest edges may help to find it"
 )
 
 
@@ -74,8 +81,6 @@ class Deblur(PhotoTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.blind and self.light == "linear":
-            raise GdpkitError("deblur: --light linear needs a known --kernel; --blind takes the values of the file")
         if self.blind == (self.kernel is not None):
             given = "both were given" if self.blind else "none was given"
             raise GdpkitError(f"deblur needs either --kernel, e.g. gaussian:9,2, or --blind: {given}")
@@ -89,7 +94,8 @@ class Deblur(PhotoTask):
     def degradation(self) -> Degradation:
         """The blur."""
         if self.blind:
-            return BlindBlur(size=self.size, boundary=self._border)
+            light = "encoded" if self.light == "auto" else self.light
+            return BlindBlur(size=self.size, boundary=self._border, light=light)
         return self._blur()
 
     @property
@@ -101,35 +107,81 @@ class Deblur(PhotoTask):
         problem = super().problem()
         (observation,) = problem.observations
         rounding, pixels = observation.sigma, observation.image
-        kernel = self._kernel(pixels)
+        blur, simple = self._found(observation, problem.source) if self.blind else (None, True)
+        kernel = self._blur().weights() if blur is None else blur.guess(pixels)[0]
         if self.noise is not None:
-            noise = math.hypot(self.noise, rounding)
+            noise, other = math.hypot(self.noise, rounding), 0.0
         else:
-            white, other = self._estimated(pixels, kernel)
+            white, other = self._estimated(pixels, kernel, blur)
             noise = max(rounding, math.hypot(white, other))
-            if other > TOLD and noise > rounding and problem.source is not None:
-                problem = replace(problem, source=problem.source.noted(UNEXPLAINED.format(noise)))
-        observation = replace(observation, sigma=noise)
+        if blur is not None and not self._is_trusted(pixels, kernel, noise, blur, simple):
+            return replace(problem, observations=(left(observation, self.size, problem.source),))
+        if other > TOLD and noise > rounding and problem.source is not None:
+            problem = replace(problem, source=problem.source.noted(UNEXPLAINED.format(noise)))
         boundary = self._border
-        if self.boundary == "auto":
+        if self.boundary == "auto" and (blur is None or (blur.linear and noise < QUIET)):
             from gdpkit_deblur import border
 
             boundary = "reflect" if border.is_mirrored(pixels, kernel, noise / 255) else boundary
-        if not self.blind:
+        if blur is None:
             program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
-            light = not program and self._of_light(problem.source, pixels, kernel, noise >= QUIET)
+            light = not program and self._of_light(problem.source, pixels, kernel, noise)
             boundary = "valid" if light and self.boundary == "auto" else boundary
-            blur = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
-            observation = replace(observation, degradation=blur)
-        elif boundary != self._border:
-            observation = replace(observation, degradation=BlindBlur(size=self.size, boundary=boundary))
-        if self.noise is None and boundary == "valid":
-            observation = replace(observation, sigma=UNSEEN * noise)
-        return replace(problem, observations=(observation,))
+            degradation: Degradation = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
+        else:
+            degradation = replace(blur, boundary=boundary)
+            noise = noise if self.noise is not None or noise < QUIET else FOUND * noise
+        sigma = UNSEEN * noise if self.noise is None and boundary == "valid" else noise
+        return replace(problem, observations=(replace(observation, sigma=sigma, degradation=degradation),))
+
+    def _found(self, observation: Observation, source: Picture | None) -> tuple[BlindBlur, bool]:
+        """The blur whose kernel explains the photograph, of light or of values, and whether it is a simple one."""
+        from gdpkit import estimate
+
+        pixels = observation.image
+        known = max(observation.sigma, estimate.noise_sigma(pixels)) if self.noise is None else self.noise
+        white = known < QUIET  # and so smaller in grey values, which are means of three
+        blur = BlindBlur(size=self.size, boundary=self._border, noise=known / 3**0.5 if white else known)
+        if self.light != "auto":
+            blur = replace(blur, light=self.light)
+            return blur, blur.guess(pixels)[1]
+        from gdpkit_deblur import light
+
+        kernel, simple = blur.guess(pixels)
+        # Who asks for a blur that nobody knows has a photograph, and a JPEG is a camera's rather than a program's.
+        lossy = observation.sigma >= QUIET
+        camera = lossy or self._of_camera(source)
+        told = light.preferred(pixels, kernel, None, camera=camera, error=blur.noise / 255)
+        if told < -light.FAR or (known >= QUIET and not lossy and told < 0):
+            return blur, simple
+        other = replace(blur, light="linear")
+        found, also = other.guess(pixels)
+        if light.preferred(pixels, kernel, found, camera=camera, error=blur.noise / 255) < 0:
+            return blur, simple
+        return other, also
+
+    @staticmethod
+    def _of_camera(source: Picture | None) -> bool:
+        """Whether the file tells a camera's settings."""
+        from gdpkit.images.exposure import of_exif
+
+        return source is not None and of_exif(source.exif).time is not None
+
+    def _is_trusted(self, pixels: Tensor, kernel: Tensor, noise: float, blur: BlindBlur, simple: bool) -> bool:
+        """Whether undoing the kernel that was found makes the photograph better."""
+        from gdpkit import weighed_blur
+        from gdpkit_deblur import trust
+
+        if not blur.linear:
+            noise = noise * weighed_blur.spread(pixels)
+        seen = pixels if blur.linear else weighed_blur.decoded(pixels)
+        return trust.is_trusted(seen, kernel, noise, simple=simple, gained=blur.gained(pixels, kernel))
 
     def notes(self, problem: Problem, prior: Prior) -> Sequence[str]:
-        """Where the border was told from the picture, and where the blur was hardly told."""
+        """Where the border or the light was told from the picture, and where no blur was found."""
         (observation,) = problem.observations
+        if self.blind and not observation.degradation.search:  # type: ignore[attr-defined]
+            return [LEFT]
         notes = []
         mirrored = observation.degradation.boundary != "valid"  # type: ignore[attr-defined]
         if self.boundary == "auto" and mirrored and observation.sigma < QUIET:
@@ -138,14 +190,6 @@ class Deblur(PhotoTask):
             notes.append(
                 "its light was blurred, as by a lens or a hand (--light encoded: a program blurred its values)"
             )
-        if self.blind:
-            from gdpkit import blind
-
-            if blind.is_doubtful(observation.image[0].mean(0), self._kernel(observation.image)):
-                notes.append(
-                    "the blur that --blind found explains it hardly better than no blur does: it may be sharp, or "
-                    "blurred in a way that is not found"
-                )
         return notes
 
     def finish(self, result: Result) -> Tensor:
@@ -155,25 +199,15 @@ class Deblur(PhotoTask):
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
         return image[..., top : top + height, left : left + width]
 
-    def _kernel(self, pixels: Tensor) -> Tensor:
-        """The kernel, (h, w); an unknown one is guessed."""
-        if not self.blind:
-            return self._blur().weights()
-        channels, height, width = pixels.shape[1:]
-        guessed: Tensor = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
-        return guessed[0]
-
-    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, noisy: bool) -> bool:
+    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, noise: float) -> bool:
         """Whether light was blurred."""
         if self.light != "auto":
             return self.light == "linear"
-        from gdpkit.images.exposure import of_exif
         from gdpkit_deblur import light
 
-        camera = source is not None and of_exif(source.exif).time is not None
-        return light.was_blurred(pixels, kernel, camera=camera, noisy=noisy)
+        return light.was_blurred(pixels, kernel, camera=self._of_camera(source), noisy=noise >= QUIET)
 
-    def _estimated(self, pixels: Tensor, kernel: Tensor) -> tuple[float, float]:
+    def _estimated(self, pixels: Tensor, kernel: Tensor, blur: BlindBlur | None) -> tuple[float, float]:
         """White noise and other errors, in 0..255, with the rounding of the file.
 
         With an unknown kernel, what passes for noise of a photograph may be texture, of which a motion leaves much
@@ -183,7 +217,7 @@ class Deblur(PhotoTask):
         from gdpkit_deblur.noise import noise_behind
 
         white, other = (255 * deviation for deviation in noise_behind(pixels, kernel))
-        return min(white, estimate.noise_sigma(pixels)) if self.blind else white, other
+        return min(white, estimate.noise_sigma(pixels)) if blur is not None else white, other
 
     def _blur(self) -> Blur:
         assert self.kernel is not None
@@ -193,6 +227,14 @@ class Deblur(PhotoTask):
         values = _named(name, rest.split(",")) if colon else []
         spec = ",".join([f"blur:kernel={name}", f"boundary={self._border}", *values])
         return params.build(Blur, params.parse(spec)[1])
+
+
+def left(observation: Observation, size: int, source: Picture | None) -> Observation:
+    """The photograph as it is, of which nothing is known but its rounding."""
+    from gdpkit import functional
+
+    rounding = max(functional.LEAST_SIGMA, source.rounding_sigma if source is not None else 0.0)
+    return replace(observation, degradation=BlindBlur(size=size, search=False), sigma=rounding, recorder=None)
 
 
 def _named(name: str, items: Sequence[str]) -> list[str]:
