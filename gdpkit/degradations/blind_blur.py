@@ -84,6 +84,9 @@ class BlindBlur(Degradation):
         """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for, or of light."""
         from gdpkit import borders, weighed_blur
 
+        if not self.search:
+            trust = (sigma / noise) ** 2
+            return (image + trust * observed) / (1 + trust)
         if not self.linear:
             return weighed_blur.prox(image, observed, kernel, sigma, noise, light=True, boundary=self.boundary)
         return borders.prox(image, observed, kernel, sigma, noise) if self.boundary == "valid" else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gdpkit import functional, overexposure, weighed_blur
+from gdpkit import functional, overexposure
 from gdpkit.blind_spectrum import Spectrum
 from gdpkit_deblur.noise import middle
 
@@ -13,7 +13,6 @@ CLEARLY = 0.05
 photographs whose light was blurred by a disk or a motion it was better by so much in most, of those that were blurred
 as values in next to none; gaussians hardly differ."""
 
-FAR = 0.1  # so much worse is light explained by a kernel that was found in values only where those were blurred
 
 FITS = 1.8
 """Where there is little noise, a right kernel leaves the light no more misfit (1.61 to 1.68 in four of five
@@ -39,28 +38,8 @@ def was_blurred(image: Tensor, kernel: Tensor, *, camera: bool, noisy: bool) -> 
     return gained > -CLEARLY if camera else gained > CLEARLY and told
 
 
-def preferred(image: Tensor, values: Tensor, light: Tensor | None, *, camera: bool, error: float) -> float:
-    """By how much light explains the powers of an image (B, C, H, W) better than values, and how clearly it has to.
-
-    Args:
-        image: in [0, 1].
-        values: the kernel that was found in values, (h, w).
-        light: the one that was found in light; the same where none was looked for.
-        camera: whether the file is one that cameras write.
-        error: the deviation of errors that are known, in the units of the image.
-
-    Returns:
-        The gain, less what is asked for: above 0 it was light.
-    """
-    grey = middle(image).mean((0, 1))
-    gained = _misfit(grey, values, error) - _misfit(
-        functional.srgb_decoded(grey), values if light is None else light, error * weighed_blur.spread(grey)
-    )
-    return gained + CLEARLY if camera else gained - CLEARLY
-
-
-def _misfit(grey: Tensor, kernel: Tensor, error: float = 0.0) -> float:
+def _misfit(grey: Tensor, kernel: Tensor) -> float:
     """Of the law of photographs and the kernel, (H, W); it does not depend on the units of the values."""
-    spectrum = Spectrum.of(grey, error)
+    spectrum = Spectrum.of(grey)
     whole = spectrum.weight > 0
     return spectrum.misfit(kernel) - float(spectrum.level[whole].mean())
