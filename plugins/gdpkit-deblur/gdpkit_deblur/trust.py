@@ -17,6 +17,7 @@ blurred photographs with free kernels all that a kernel ruined, and none that it
 STEEPER = 1.5  # so much steeper a free kernel may make a noisy picture, of which right ones make no more
 STEEPEST = 2.5  # and a simple one
 NOISY = 1.0  # in 0..255
+SURE = 0.3  # what a free kernel has to gain in a noisy file
 SOFTER = 0.9  # what edges keep at least, besides noise: a kernel that is undone through strong noise sharpens nothing
 SAFE = 2.0  # times the noise, for a trial by Wiener's filter, which rings more than what the prior makes of it
 LOW = 0.02, 0.1  # frequencies, of the sampling rate, at which the power of the scene is read
@@ -40,7 +41,7 @@ def is_trusted(image: Tensor, kernel: Tensor, sigma: float, *, simple: bool, gai
     seen = _where(middle(image), kernel)
     (before, soft), (after, steep) = (_edges(picture, seen) for picture in (grey, sharp))
     steeper = steep / max(soft, 1e-12)
-    if sigma > NOISY and steeper > (STEEPEST if simple else STEEPER):
+    if sigma > NOISY and (steeper > (STEEPEST if simple else STEEPER) or (not simple and gained < SURE)):
         return False
     own = soft**2 - 4 * (sigma / 255) ** 2 / image.shape[1]  # two differences; of grey values, which are means
     if steep < SOFTER * math.sqrt(max(0.0, own)):
