@@ -160,8 +160,13 @@ def _correlations(many: Tensor, other: Tensor) -> Tensor:
     """The same of kernels (n, h, w), (n,)."""
     size = [convolution.fast_length(a + b) for a, b in zip(many.shape[1:], other.shape, strict=True)]
     one = torch.fft.rfft2(other.to(many), s=size).conj()
-    products = [torch.fft.irfft2(torch.fft.rfft2(part, s=size) * one, s=size).amax((1, 2)) for part in many.split(64)]
-    return torch.cat(products) / (many.flatten(1).norm(dim=1) * other.to(many).norm())
+    some = 64  # at a time
+    products = [
+        torch.fft.irfft2(torch.fft.rfft2(many[k : k + some], s=size) * one, s=size).amax((1, 2))
+        for k in range(0, len(many), some)
+    ]
+    found: Tensor = torch.cat(products) / (many.flatten(1).norm(dim=1) * other.to(many).norm())
+    return found
 
 
 Parameters = tuple[float, ...]

@@ -12,9 +12,9 @@ from gdpkit import blind, convolution, overexposure
 from gdpkit_deblur.noise import middle
 
 GROWN = 0.012
-"""So much the sparseness of edges may grow. A right kernel takes it down, and a wrong one puts rings everywhere: of 40
-blurred photographs with free kernels all that a kernel ruined, and none that it made 2 dB better, were above."""
-STEEPER = 1.5  # so much steeper a free kernel may make a noisy picture, of which right ones make no more
+"""So much less sparse edges may become. Of free kernels in 40 photographs most that ruined one were above this, and
+none that made one better by 1 dB."""
+STEEPER = 1.5  # so much steeper a free kernel may make a noisy picture
 STEEPEST = 2.5  # and a simple one
 NOISY = 1.0  # in 0..255
 SURE = 0.3  # what a free kernel has to gain in a noisy file
