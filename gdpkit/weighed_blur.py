@@ -125,6 +125,11 @@ def encoded(light: Tensor) -> Tensor:
     return light.sign() * functional.srgb_encoded(light.abs())
 
 
+def spread(stored: Tensor) -> float:
+    """By how much the deviation of errors of stored values grows, over all of an image, where it is decoded."""
+    return float(_slope(stored).square().mean().sqrt())
+
+
 def _slope(stored: Tensor) -> Tensor:
     """Of `decoded`."""
     above = stored.abs()
