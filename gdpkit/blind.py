@@ -17,47 +17,50 @@ from gdpkit import convolution, kernels
 from gdpkit.blind_spectrum import EULER, TOLD, Spectrum, fall, power_of, simplest
 
 MOST = 384  # pixels a side that are looked at; with more, kernels were not found better
+EDGED = 256  # pixels a side in which edges tell a free kernel
 ROUNDS = 5  # of image and kernel in turn, a scale
 STEP = 0.5**0.5  # from one scale to the next coarser one
 EDGES, EDGES_LAST, EDGES_FALL = 4e-3, 1e-4, 0.9  # price of an edge, of the L0 prior
 STIFFEST = 1e3  # pull of the image to its flat parts; beyond it the image moves by a level at most
 RIDGE = 2e-3
 PULL = 1e-2  # of the present kernel on the next one, beside edges of energy one
-DOUBT = 0.15  # of Whittle's likelihood: sharp photographs stay below, blurs that are found lie above
+DOUBT = 0.22  # of Whittle's likelihood: sharp photographs stay below, blurs that are found lie above
 FADING = 0.05  # kernel values below this share of the largest are noise
 
 
-def guess(observed: Tensor, size: int) -> Tensor:
+def guess(observed: Tensor, size: int, noise: float = 0.0) -> tuple[Tensor, bool]:
     """`coarse_to_fine`, on the device of the image; computed on the CPU, and once for one image: a run asks thrice."""
     grey = observed.detach().to("cpu", torch.float32).contiguous()
-    return _guess(grey.numpy().tobytes(), (grey.shape[0], grey.shape[1]), size).to(observed)
+    kernel, simple = _guess(grey.numpy().tobytes(), (grey.shape[0], grey.shape[1]), size, noise)
+    return kernel.to(observed), simple
 
 
-@lru_cache(maxsize=2)
-def _guess(values: bytes, shape: tuple[int, int], size: int) -> Tensor:
-    return coarse_to_fine(torch.frombuffer(bytearray(values), dtype=torch.float32).view(shape), size)
+@lru_cache(maxsize=3)
+def _guess(values: bytes, shape: tuple[int, int], size: int, noise: float) -> tuple[Tensor, bool]:
+    return coarse_to_fine(torch.frombuffer(bytearray(values), dtype=torch.float32).view(shape), size, noise)
 
 
-def is_doubtful(observed: Tensor, kernel: Tensor) -> bool:
-    """Whether a kernel explains the spectrum of a grey image hardly better than no blur does.
-
-    So it is where the photograph is sharp, and often where its blur was not found.
-    """
-    point = torch.zeros_like(kernel)
-    point[len(kernel) // 2, len(kernel) // 2] = 1
-    spectrum = Spectrum.of(observed[_window(observed)])
-    return spectrum.misfit(point) - spectrum.misfit(kernel) < DOUBT
+def gained(observed: Tensor, kernel: Tensor, noise: float = 0.0) -> float:
+    """How much better a kernel explains the spectrum of a grey image (H, W) than no blur does; see DOUBT."""
+    spectrum = Spectrum.of(observed[_window(observed)], noise)
+    return spectrum.misfit(point(len(kernel))) - spectrum.misfit(kernel)
 
 
-def coarse_to_fine(observed: Tensor, size: int) -> Tensor:
-    """A kernel of odd side `size` from a blurred grey image in [0, 1].
+def point(size: int) -> Tensor:
+    """The kernel of odd side `size` that blurs nothing."""
+    return F.pad(torch.ones(1, 1), (size // 2,) * 4)
+
+
+def coarse_to_fine(observed: Tensor, size: int, noise: float = 0.0) -> tuple[Tensor, bool]:
+    """A kernel of odd side `size` from a blurred grey image in [0, 1], and whether it is a simple one.
 
     At each scale, from the one where the kernel has three pixels, a piecewise constant image (L0 of the gradient: Pan,
     Hu, Su and Yang, "L0-regularized intensity and gradient prior for deblurring text images and beyond", TPAMI 2017)
     and the kernel that best maps its edges to the observed ones are found in turn. Where a simple kernel explains the
-    spectrum as well, it is taken.
+    spectrum as well, it is taken. `noise` is what is known of it, as of JPEG's, in the units of the image.
     """
-    observed = observed[_window(observed)]
+    whole = observed[_window(observed)]
+    observed = whole[_window(whole, EDGED)]
     sizes = [size]
     while sizes[-1] > 3:
         sizes.append(max(3, 2 * round((STEP * sizes[-1] - 1) / 2) + 1))
@@ -75,26 +78,27 @@ def coarse_to_fine(observed: Tensor, size: int) -> Tensor:
             sharp = flattened(small, kernel, price)
             kernel = centred(_cleaned(from_edges(sharp, seen, side)))
             price = max(EDGES_LAST, EDGES_FALL * price)
-    return simplest(Spectrum.of(observed), kernel)
+    found = simplest(Spectrum.of(whole, noise), kernel)
+    return found, found is not kernel
 
 
-def refined(sharp: Tensor, observed: Tensor, kernel: Tensor) -> Tensor:
+def refined(sharp: Tensor, observed: Tensor, kernel: Tensor, noise: float = 0.0) -> Tensor:
     """A known kernel (size, size), moved towards what the edges of a better estimate of the sharp image tell.
 
     It stays where the spectrum of the observed image speaks against the move.
     """
     window = _window(observed)
     grey = observed[window].contiguous()
-    seen, spectrum = _seen(grey.numpy().tobytes(), (grey.shape[0], grey.shape[1]), len(kernel))
+    seen, spectrum = _seen(grey.numpy().tobytes(), (grey.shape[0], grey.shape[1]), len(kernel), noise)
     moved = centred(_cleaned(from_edges(sharp[window], seen, len(kernel), PULL, kernel)))
     return moved if spectrum.misfit(moved) < spectrum.misfit(kernel) else kernel
 
 
 @lru_cache(maxsize=2)
-def _seen(values: bytes, shape: tuple[int, int], size: int) -> tuple[Edges, Spectrum]:
+def _seen(values: bytes, shape: tuple[int, int], size: int, noise: float) -> tuple[Edges, Spectrum]:
     """What every step of a run asks of what was observed."""
     grey = torch.frombuffer(bytearray(values), dtype=torch.float32).view(shape)
-    return Edges.of(grey, size), Spectrum.of(grey)
+    return Edges.of(grey, size), Spectrum.of(grey, noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +163,8 @@ def flattened(observed: Tensor, kernel: Tensor, price: float) -> Tensor:
     """argmin_x |k * x - y|^2 + price |grad x|_0 by half-quadratic splitting in Fourier space, (H, W)."""
     height, width = observed.shape
     size = [convolution.fast_length(length + 2 * max(kernel.shape)) for length in (height, width)]
-    sharp = _wrapped(observed, size)
-    blur = _transfer(kernel, size)
+    sharp = wrapped(observed, size)
+    blur = transfer(kernel, size)
     data, power = torch.fft.rfft2(sharp).mul_(blur.conj()), convolution.power(blur)
     down, across = (
         (2 * math.pi * f(n)).cos() for f, n in zip((torch.fft.fftfreq, torch.fft.rfftfreq), size, strict=True)
@@ -249,17 +253,17 @@ def _resized(kernel: Tensor, size: int) -> Tensor:
     return large / large.sum()
 
 
-def _window(image: Tensor) -> tuple[slice, slice]:
-    """The part of at most MOST pixels a side with the steepest edges."""
+def _window(image: Tensor, most: int = MOST) -> tuple[slice, slice]:
+    """The part of at most so many pixels a side with the steepest edges."""
     height, width = image.shape
-    rows, columns = min(height, MOST), min(width, MOST)
+    rows, columns = min(height, most), min(width, most)
     steep = F.pad(image.diff(dim=0).abs()[:, :-1] + image.diff(dim=1).abs()[:-1], (0, 1, 0, 1))
     sums = F.avg_pool2d(steep[None, None], (rows, columns), stride=32)[0, 0]
     i, j = divmod(int(sums.argmax()), sums.shape[1])
     return slice(32 * i, 32 * i + rows), slice(32 * j, 32 * j + columns)
 
 
-def _wrapped(image: Tensor, size: list[int]) -> Tensor:
+def wrapped(image: Tensor, size: list[int]) -> Tensor:
     """Larger, so that it goes on smoothly from each side to the opposite one: two mirror images, blended."""
     for axis, length in enumerate(size):
         old = image.shape[axis]
@@ -272,7 +276,7 @@ def _wrapped(image: Tensor, size: list[int]) -> Tensor:
     return image
 
 
-def _transfer(kernel: Tensor, size: list[int]) -> Tensor:
+def transfer(kernel: Tensor, size: list[int]) -> Tensor:
     """The Fourier transform of a kernel whose middle is at the origin."""
     rows, columns = kernel.shape
     padded = kernel.new_zeros(size)

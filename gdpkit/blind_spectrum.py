@@ -49,20 +49,26 @@ class Spectrum:
     step: int = 1
 
     @staticmethod
-    def of(image: Tensor) -> Spectrum:
-        """Windowed, so that borders do not show; the noise is what the least powers have."""
+    def of(image: Tensor, noise: float = 0.0) -> Spectrum:
+        """Windowed, so that borders do not show; the noise is what the least powers have.
+
+        Errors of this deviation, in the units of the image, are known of besides. They need not be alike at all
+        frequencies, as those of JPEG are not: added to what is seen and to what is expected, they drown what lies
+        below.
+        """
         height, width = image.shape
         window = torch.hann_window(height, dtype=torch.float64)[:, None] * torch.hann_window(width, dtype=torch.float64)
         power = torch.fft.rfft2((image.double() - image.double().mean()) * window).abs().square()
         power = power / window.square().sum() + 1e-14
         down, across = torch.fft.fftfreq(height).double(), torch.fft.rfftfreq(width).double()
         smooth = F.avg_pool2d(power[None, None], 3, stride=1)
-        noise = smooth.flatten().kthvalue(max(1, smooth.numel() // 50)).values / 0.45  # so low is 2 % of such means
+        least = smooth.flatten().kthvalue(max(1, smooth.numel() // 50)).values / 0.45  # so low is 2 % of such means
+        power, least = power + noise**2, least + noise**2
         frequency = (down[:, None].square() + across.square()).sqrt()
         weight = torch.where(frequency > 3 / min(height, width), 1 / frequency.clamp_min(1e-12), 0)
         # In float32 the many evaluations take half as long; sums are in float64.
         far = frequency.clamp_min(1 / max(height, width)).log()
-        return Spectrum(power.float(), noise.float(), weight.float(), power.log().float(), far.float(), (height, width))
+        return Spectrum(power.float(), least.float(), weight.float(), power.log().float(), far.float(), (height, width))
 
     def thinned(self, step: int) -> Spectrum:
         """At every so many rows of frequencies, for a first look."""
@@ -130,27 +136,37 @@ def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
     best, least = kernel, free
     looked = spectrum.thinned(max(1, spectrum.power.numel() // LOOKED))
     few = looked.thinned(THINNED)
-    for make, starts, steps in _families(size):
+    for (make, starts, steps), shapes in zip(_families(size), _shapes(size), strict=True):
 
         def cost(p: Parameters, make: Callable[[Parameters], Tensor] = make, seen: Spectrum = looked) -> float:
             return seen.misfit(_fitted(make(p), size))
 
-        near = sorted(starts, key=lambda p: -correlation(_fitted(make(p), size), kernel))[:TRIED]
+        near = [starts[k] for k in _correlations(shapes, kernel).argsort(descending=True)[:TRIED].tolist()]
         for start in sorted(near, key=partial(cost, seen=few))[:DESCENDED]:
             made = _fitted(make(_descended(cost, start, steps)), size)
             misfit = spectrum.misfit(made)
             clearly = misfit < free - CLEARLY
             if misfit < least and correlation(made, kernel) > (LESS_ALIKE if clearly else ALIKE):
                 best, least = made, misfit
-    return best.to(kernel)
+    return best if best is kernel else best.to(kernel)
 
 
 def correlation(one: Tensor, other: Tensor) -> float:
     """Of two kernels (h, w), 0 to 1, at the shift where it is largest."""
-    size = [convolution.fast_length(a + b) for a, b in zip(one.shape, other.shape, strict=True)]
-    spectra = [torch.fft.rfft2(kernel.double(), s=size) for kernel in (one, other)]
-    products = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=size)
-    return float(products.max() / (one.double().norm() * other.double().norm()))
+    return float(_correlations(one.double()[None], other.double())[0])
+
+
+def _correlations(many: Tensor, other: Tensor) -> Tensor:
+    """The same of kernels (n, h, w), (n,)."""
+    size = [convolution.fast_length(a + b) for a, b in zip(many.shape[1:], other.shape, strict=True)]
+    one = torch.fft.rfft2(other.to(many), s=size).conj()
+    some = 64  # at a time
+    products = [
+        torch.fft.irfft2(torch.fft.rfft2(many[k : k + some], s=size) * one, s=size).amax((1, 2))
+        for k in range(0, len(many), some)
+    ]
+    found: Tensor = torch.cat(products) / (many.flatten(1).norm(dim=1) * other.to(many).norm())
+    return found
 
 
 Parameters = tuple[float, ...]
@@ -172,6 +188,12 @@ def _families(size: int) -> list[tuple[Callable[[Parameters], Tensor], list[Para
         (lambda p: kernels.box(2 * max(0, round(p[0])) + 1), [(float(k),) for k in range(1, size // 2 + 1)], (1.0,)),
         (lambda p: kernels.motion(max(1.0, p[0]), p[1]), [(way, turn) for way in ways for turn in turns], (0.5, 2.0)),
     ]
+
+
+@lru_cache(maxsize=1)
+def _shapes(size: int) -> list[Tensor]:
+    """Of each family, the kernels where to start, (n, size, size)."""
+    return [torch.stack([_fitted(make(p), size).float() for p in starts]) for make, starts, _ in _families(size)]
 
 
 def _descended(cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]) -> Parameters:

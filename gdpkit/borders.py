@@ -1,12 +1,12 @@
-"""The proximal step of a blur of which only the inner part was seen, beyond whose border the scene goes on.
+"""The proximal step of a blur of which only a part was seen: the scene goes on beyond the border, and beyond white.
 
 On a plane that wraps around, the blur is a product K of spectra, and what was seen is a part M of it: D = M K. With
 the rest seen as well, N = 1 - M, the normal matrix 1 + c |K|^2 would be a product too. So what K z is there, u, is
 asked for first: it solves (1 - N G N) u = N G M r, with G = c |K|^2 / (1 + c |K|^2) and r = y - D x. These are as
-many equations as the border has pixels, and each product with them is one filter. As the plane's own borders are never
-seen, its size is free, and one is taken of which Fourier transforms are fast. The problem is that of Almeida &
-Figueiredo, "Deconvolving images with unknown boundaries using the alternating direction method of multipliers", IEEE
-TIP 2013.
+many equations as there are such pixels, and each product with them is one filter. Of a value that weighs w, a part
+w is seen and 1 - w is not. As the plane's own borders are never seen, its size is free, and one is taken of which
+Fourier transforms are fast. The problem is that of Almeida & Figueiredo, "Deconvolving images with unknown boundaries
+using the alternating direction method of multipliers", IEEE TIP 2013.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gdpkit import convolution
+from gdpkit import convolution, solvers
 from gdpkit.convolution import brought, fast_length
-from gdpkit.solvers import dot
 
 ITERATIONS = 100
 SETTLED = 3e-4
 """An iteration that lowers E(z) + |z - x|^2 / sigma^2 by less than this for each value of the border is the last. By 1
 it changes with the noise, so that what is left is far below what the noise leaves open."""
 
+SETTLED_INSIDE = 1e-3
+"""The same where values inside weigh less: over three clipped photographs and three kernels .02 dB below 3e-4."""
 
 FURTHEST = 1000.0
 """What sigma may be of the noise: 442 at the most with files of 8 bits. Beyond it ITERATIONS end before the border is
@@ -39,8 +40,10 @@ WIDEST = 40
 their matrices take longer than the iterations that they spare."""
 
 
-def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: float) -> Tensor | None:
-    """The minimiser over z of |y - k * z|^2 / noise^2 + |z - x|^2 / sigma^2, for what the whole kernel sees.
+def prox(
+    image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: float, weight: Tensor | None = None
+) -> Tensor | None:
+    """The minimiser over z of w |y - k * z|^2 / noise^2 + |z - x|^2 / sigma^2, for what the whole kernel sees.
 
     None where the image is trusted so little, beside what was observed, that this would not settle.
 
@@ -50,6 +53,7 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
         kernel: k, (h, w) or (B, h, w) with odd sides.
         sigma: (B, 1, 1, 1), in the units of the image, as `noise`.
         noise: the deviation of y.
+        weight: w of every value of y, in [0, 1], broadcastable with y; None: 1.
     """
     if float(sigma.max()) > FURTHEST * noise:
         return None
@@ -66,56 +70,50 @@ def prox(image: Tensor, observed: Tensor, kernel: Tensor, sigma: Tensor, noise: 
         made: Tensor = torch.fft.irfft2(torch.fft.rfft2(plane, s=size).mul_(by), s=size)
         return made
 
-    told = image.new_zeros(*image.shape[:2], *size)
-    told[(..., *seen)] = observed - filtered(image, waves)[(..., *seen)]
-    unseen = torch.ones(size, dtype=torch.bool, device=image.device)
-    unseen[seen] = False
-    at = unseen.flatten().nonzero()[:, 0]
-    strips = _Strips.of(1 / (1 + power), size, seen) if float(sigma.max()) > NEAR * noise else None
-    told.flatten(2)[..., at] = _border(lambda plane: filtered(plane, kept), told, at, noise, strips)
+    told, hidden = image.new_zeros(*image.shape[:2], *size), image.new_ones(*image.shape[:2], *size)
+    rest = observed - filtered(image, waves)[(..., *seen)]
+    told[(..., *seen)] = rest if weight is None else weight * rest
+    hidden[(..., *seen)] = 0.0 if weight is None else (1 - weight).clamp_min(0).sqrt()
+    unseen = _Unseen(hidden, lambda plane: filtered(plane, kept))
+    if float(sigma.max()) > NEAR * noise:
+        strips = _Strips.of(1 / (1 + power), size, seen) if weight is None else None
+        unseen.nearly = strips.inverse if strips else lambda plane: filtered(plane, 1 + power)
+    told = told + unseen.solved(told, noise, SETTLED if weight is None else SETTLED_INSIDE)
     moved = filtered(told, trust * waves.conj() / (1 + power))
     return image + moved[..., :height, :width]
 
 
-def _border(
-    smoothed: Callable[[Tensor], Tensor], told: Tensor, at: Tensor, noise: float, strips: _Strips | None
-) -> Tensor:
-    """u at these places of the plane, (B, C, N), by conjugate gradients; each item of the batch by itself."""
-    plane = torch.zeros_like(told)
+class _Unseen:
+    """The equations of the places of a plane (B, C, H, W) that are hidden wholly, by 1, or in part."""
 
-    def products(u: Tensor) -> Tensor:
-        plane.flatten(2)[..., at] = u
-        return u - smoothed(plane).flatten(2)[..., at]
+    def __init__(self, hidden: Tensor, smoothed: Callable[[Tensor], Tensor]) -> None:
+        """`smoothed`: G. `nearly`, if any: about the inverse of 1 - G."""
+        self.nearly: Callable[[Tensor], Tensor] | None = None
+        self._smoothed, self._plane = smoothed, torch.zeros_like(hidden)
+        self._at = hidden.flatten(2).amax((0, 1)).nonzero()[:, 0]
+        self._hidden = hidden.flatten(2)[..., self._at]
 
-    def nearly(u: Tensor) -> Tensor:
-        if strips is None:
+    def solved(self, told: Tensor, noise: float, least: float) -> Tensor:
+        """The plane of u, by conjugate gradients; each item of the batch by itself."""
+        rhs = self._of(self._smoothed(told))
+        u = solvers.settled(self._products, rhs, self._nearly, least * noise**2 * rhs[0].numel(), ITERATIONS)
+        return self._on_plane(u)
+
+    def _products(self, u: Tensor) -> Tensor:
+        return u - self._of(self._smoothed(self._on_plane(u)))
+
+    def _nearly(self, u: Tensor) -> Tensor:
+        if self.nearly is None:
             return u
-        plane.flatten(2)[..., at] = u
-        return strips.inverse(plane).flatten(2)[..., at]
+        within = self._hidden.square()  # what is hidden in part is known in part
+        return (1 - within) * u + self._of(self.nearly(self._on_plane(u)))
 
-    residual = smoothed(told).flatten(2)[..., at]
-    u = torch.zeros_like(residual)
-    direction = nearly(residual)
-    square = dot(residual, direction)
-    least = SETTLED * noise**2 * u[0].numel()
-    for _ in range(ITERATIONS):
-        active = square > 0
-        if not active.any():
-            break
-        product = products(direction)
-        bend = dot(direction, product)
-        active = active & (bend > 0)
-        step = torch.where(active, square / bend.clamp_min(1e-30), 0)
-        u = u + step * direction
-        residual = residual - step * product
-        active = active & (step * square > least)
-        if not active.any():
-            break
-        further = nearly(residual)
-        new = dot(residual, further)
-        direction = torch.where(active, further + new / square.clamp_min(1e-30) * direction, 0)
-        square = torch.where(active, new, 0)
-    return u
+    def _on_plane(self, u: Tensor) -> Tensor:
+        self._plane.flatten(2)[..., self._at] = self._hidden * u
+        return self._plane
+
+    def _of(self, plane: Tensor) -> Tensor:
+        return self._hidden * plane.flatten(2)[..., self._at]
 
 
 class _Strips:

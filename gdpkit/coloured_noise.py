@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdpkit import dct
+from gdpkit import dct, estimate
 
 SIDE = 8
 SMALLEST = 64  # pixels of the shorter side; below, too few blocks are independent
@@ -29,11 +29,59 @@ BANDS = ((1, 4, 7), (2, 8, 14), (2, 4, 7))  # reduction, least and greatest sum 
 LOW, MIDDLE, HIGH = 0.03, 0.1, 0.2  # shares of the blocks that are quieter
 NORMAL = {LOW: -1.8808, MIDDLE: -1.2816, HIGH: -0.8416}  # the same of the normal distribution
 STEEPEST = 2.4  # noise grows no more from the second band to the third; scenes do
+GROWTH = 1.7  # from the first band to the third, of luma where chroma was smoothed; what is beyond is texture under it
+WEAK = 15.0  # noise that a camera smoothed grows more, but it is weak
 WHITE = 2.0  # times the white noise: what is below may be white noise in a little texture
 STRONG = 9.0  # noise in chroma; weaker noise is worth the loss of texture only where plain areas show it in luma
 PIVOT, POWER, SMOOTHED = 12.0, 0.3, 1.5  # see `coloured_noise`
+MOST = 120.0  # told of more than is there by so much, a network puts colours of its own on dark places
+
+SURE = 4.0  # of 0..255: of weaker white noise fine texture of a small picture cannot be told
 
 _AXES = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The noise of a photograph, in 0..255.
+
+    sigma: the white noise that a prior should be told. pixels: the deviation of its pixels. coloured: whether the two
+    differ, for the noise is not white.
+    """
+
+    sigma: float
+    pixels: float
+    coloured: bool
+
+    def said(self, option: str, where: str = "") -> str:
+        """A sentence that tells it, the option that sets another, and, for coloured noise, `where` that is so."""
+        if self.coloured:
+            counts = f"{where}it counts as sigma {self.sigma:.1f}"
+            return f"noise that is not white was found; {counts}; {option} sets another"
+        return f"noise of sigma {self.sigma:.1f} was found; {option} sets another"
+
+
+NOTHING = Found(0.0, 0.0, False)
+
+
+def found(image: Tensor) -> Found:
+    """White noise, or coloured noise where that counts as more; the image is as for `estimate.noise_sigma`."""
+    white = min(255.0, estimate.noise_sigma(image))
+    sigma, pixels = coloured_noise(image, white)
+    return Found(sigma, max(pixels, white), True) if sigma > white else Found(white, white, False)
+
+
+def surely_found(image: Tensor) -> Found:
+    """The noise of a photograph that may be clean and full of fine texture, as a small one is; else `NOTHING`.
+
+    White noise counts from a deviation of `SURE`, and where colours have it: texture is alike in all channels.
+    """
+    told = found(image)
+    if told.coloured:
+        return told
+    grey = image.shape[1] == 1 or bool((image == image[:, :1]).all())
+    white = 0.0 if grey else min(255.0, estimate.noise_and_line(image)[0])
+    return Found(white, white, False) if white >= SURE else NOTHING
 
 
 @dataclass(frozen=True)
@@ -73,7 +121,7 @@ def coloured_noise(image: Tensor, white: float) -> tuple[float, float]:
     if level < WHITE * white:
         return 0.0, 0.0
     factor = (1 - smoothed) * (level / PIVOT) ** POWER + smoothed * SMOOTHED
-    return min(255.0, factor * level), pixels
+    return min(MOST, factor * level), pixels
 
 
 def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
@@ -99,7 +147,10 @@ def _everywhere(groups: list[_Group], least: float) -> tuple[Tensor, float]:
     if len(found) > 1:
         levels = torch.stack([g.levels for g in found])
         chroma_left = (levels[:, 1:, 0].amax(1) / levels[:, 0, 0]).clamp_max(1).mean()
-        return levels[:, 0], 1 - float(chroma_left)
+        luma_levels = levels[:, 0].clone()
+        most = (GROWTH * luma_levels[:, 0]).clamp_min(WEAK)
+        luma_levels[:, 2] = torch.minimum(luma_levels[:, 2], most)
+        return luma_levels, 1 - float(chroma_left)
     found = [g for g in groups if len(g.levels) == 1 and g.alike(luma, 1.2, max(5.0, least))]
     strengths = [float(g.levels[0, 2]) for g in found]
     if _range(found) >= 64 and max(strengths) < 2 * min(strengths):

@@ -95,6 +95,38 @@ def conjugate_gradients(
     return x
 
 
+def settled(
+    matrix: Map, rhs: Tensor, nearly: Map, least: Tensor | float, iterations: int, begun: Tensor | None = None
+) -> Tensor:
+    """Conjugate gradients that end where an iteration lowers x^T A x / 2 - b^T x by less than half of `least`.
+
+    Each item of the batch by itself, from `begun` on, or from 0. `nearly` is a preconditioner, symmetric and positive
+    definite.
+    """
+    x = torch.zeros_like(rhs) if begun is None else begun
+    residual = rhs if begun is None else rhs - matrix(begun)
+    direction = nearly(residual)
+    square = dot(residual, direction)
+    for _ in range(iterations):
+        active = square > 0
+        if not active.any():
+            break
+        product = matrix(direction)
+        bend = dot(direction, product)
+        active = active & (bend > 0)
+        step = torch.where(active, square / bend.clamp_min(1e-30), 0)
+        x = x.addcmul(step, direction)
+        residual = residual.addcmul(step, product, value=-1)
+        active = active & (step * square > least)
+        if not active.any():
+            break
+        further = nearly(residual)
+        new = dot(residual, further)
+        direction = torch.where(active, further + new / square.clamp_min(1e-30) * direction, 0)
+        square = torch.where(active, new, 0)
+    return x
+
+
 def _preconditioned(matrix: Map, rhs: Tensor, iterations: int, tolerance: float, inverse: Map) -> Tensor:
     x, residual = torch.zeros_like(rhs), rhs
     target = dot(rhs, rhs) * tolerance**2

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from gdpkit import borders, convolution, functional, solvers
 from gdpkit.convolution import brought, fast_length, power
-from gdpkit.solvers import Map, dot
+from gdpkit.solvers import Map
 
 ITERATIONS = 15
 PLAIN_ITERATIONS, PLAIN_TOLERANCE = 100, 1e-4
@@ -45,6 +45,10 @@ def prox(
         light: whether D blurs the light of which image and observation are encodings, or the values themselves.
         boundary: as of `convolution.convolve`.
     """
+    if boundary == "valid" and not light:
+        exact = borders.prox(image, observed, kernel, sigma, noise, weight)
+        if exact is not None:
+            return exact
     trust = (sigma / noise) ** 2
     steep, start = (_slope(image), decoded(image)) if light else (torch.ones_like(image), image)
     blurred, transposed, waves = _products(image, kernel, boundary)
@@ -65,7 +69,8 @@ def prox(
     else:
         told = trust * power(waves)
         least = (SETTLED * sigma) ** 2 * image[0].numel()
-        moved = _solved(normal, rest, _inverse(told / (1 + told), image), least, (exact - start) / steep)
+        nearly = _inverse(told / (1 + told), image)
+        moved = solvers.settled(normal, rest, nearly, least, ITERATIONS, (exact - start) / steep)
     return encoded(start + steep * moved) if light else image + moved
 
 
@@ -107,31 +112,6 @@ def _inverse(kept: Tensor, image: Tensor) -> Map:
     return nearly
 
 
-def _solved(matrix: Map, rhs: Tensor, nearly: Map, least: Tensor, begun: Tensor) -> Tensor:
-    """Conjugate gradients that end where an iteration brings less than `least`, each item of the batch by itself."""
-    x, residual = begun, rhs - matrix(begun)
-    direction = nearly(residual)
-    square = dot(residual, direction)
-    for _ in range(ITERATIONS):
-        active = square > 0
-        if not active.any():
-            break
-        product = matrix(direction)
-        bend = dot(direction, product)
-        active = active & (bend > 0)
-        step = torch.where(active, square / bend.clamp_min(1e-30), 0)
-        x = x.addcmul(step, direction)
-        residual = residual.addcmul(step, product, value=-1)
-        active = active & (step * square > least)
-        if not active.any():
-            break
-        further = nearly(residual)
-        new = dot(residual, further)
-        direction = torch.where(active, further + new / square.clamp_min(1e-30) * direction, 0)
-        square = torch.where(active, new, 0)
-    return x
-
-
 def decoded(stored: Tensor) -> Tensor:
     """Light from values through sRGB's curve, below black as above it.
 
@@ -143,6 +123,11 @@ def decoded(stored: Tensor) -> Tensor:
 def encoded(light: Tensor) -> Tensor:
     """The inverse of `decoded`."""
     return light.sign() * functional.srgb_encoded(light.abs())
+
+
+def spread(stored: Tensor) -> float:
+    """By how much the deviation of errors of stored values grows, over all of an image, where it is decoded."""
+    return float(_slope(stored).square().mean().sqrt())
 
 
 def _slope(stored: Tensor) -> Tensor:

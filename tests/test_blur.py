@@ -170,6 +170,17 @@ def test_an_unknown_kernel_is_found(kernel: Tensor) -> None:
     assert float(found.min()) >= 0
 
 
+def test_what_jpeg_took_hides_no_blur_where_it_is_known(tmp_path: Path) -> None:
+    """The frequencies that it empties would speak for no blur."""
+    kernel = kernels.gaussian(2.0, 13).float()
+    blurred = convolution.convolve(scene(), kernel, "reflect")[0].permute(1, 2, 0)
+    Image.fromarray((255 * blurred).round().byte().numpy()).save(tmp_path / "soft.jpg", quality=80)
+    grey = torch.from_numpy(np.asarray(Image.open(tmp_path / "soft.jpg")) / 255).float().mean(2)
+    assert blind.gained(grey, kernel) < 0
+    assert blind.gained(grey, kernel, 3 / 255) > blind.DOUBT
+    assert blind.gained(scene().mean((0, 1)), kernel, 3 / 255) < 0
+
+
 def test_fitting_brings_a_wrong_kernel_nearer_to_the_true_one() -> None:
     kernel, sharp = kernels.motion(9, 30), scene()
     observed = convolution.convolve(sharp, kernel, "reflect")

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit.components import Degradation, Shape, SingularSystem, Unknowns
+from gdpkit.degradations.blur import LIGHTS
 from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LOUD = 2.0  # known errors, in 0..255, from which the edges of an estimate move a kernel away from the true one
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,17 @@ class BlindBlur(Degradation):
     """
 
     name = "blind-blur"
-    linear: ClassVar[bool] = True
     example_params: ClassVar[Mapping[str, Any]] = {"size": 5}
 
     size: int = param(25, help="Side of the square that holds the kernel, odd; rather too large than too small.", min=3,
                       max=75, unit="pixels")  # fmt: skip
 
     boundary: str = param("reflect", help="What lies beyond the border.", choices=("reflect", "valid"))
+    light: str = param("encoded", help="What is averaged: values as they are in the file, by a program, or light "
+                       "(linear), by a lens or a hand.", choices=LIGHTS)  # fmt: skip
+    noise: float = param(0.0, help="Deviation of the errors of the observation that are known, as of a lossy file.",
+                         min=0, max=255, unit="0..255")  # fmt: skip
+    search: bool = param(True, help="Look for the kernel; else it is a single point, which leaves the image as it is.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,9 +50,16 @@ class BlindBlur(Degradation):
 
     def __call__(self, image: Tensor, *, kernel: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) and (B, size, size) -> the same size; smaller by size - 1 for "valid"."""
-        from gdpkit import convolution
+        from gdpkit import convolution, weighed_blur
 
-        return convolution.convolve(image, kernel, self.boundary)
+        if self.linear:
+            return convolution.convolve(image, kernel, self.boundary)
+        return weighed_blur.encoded(convolution.convolve(weighed_blur.decoded(image), kernel, self.boundary))
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        """Unless it averages light, of pictures that hold it encoded."""
+        return self.light == "encoded"
 
     @property
     def optical(self) -> bool:  # type: ignore[override]
@@ -62,12 +76,19 @@ class BlindBlur(Degradation):
         """Of the kernel, or of the mean of several, as if borders wrapped."""
         from gdpkit import spectra
 
+        if not self.linear:
+            return None
         return spectra.periodic_filter(kernel.mean(0).cpu(), *shape[1:])
 
     def prox(self, image: Tensor, observed: Tensor, sigma: Tensor, noise: float, *, kernel: Tensor) -> Tensor | None:
-        """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for; else None."""
-        from gdpkit import borders
+        """The mean of N(image, sigma^2) where the boundary is "valid", the unseen border solved for, or of light."""
+        from gdpkit import borders, weighed_blur
 
+        if not self.search:
+            trust = (sigma / noise) ** 2
+            return (image + trust * observed) / (1 + trust)
+        if not self.linear:
+            return weighed_blur.prox(image, observed, kernel, sigma, noise, light=True, boundary=self.boundary)
         return borders.prox(image, observed, kernel, sigma, noise) if self.boundary == "valid" else None
 
     def prox_where(
@@ -76,18 +97,46 @@ class BlindBlur(Degradation):
         """The same where values weigh differently."""
         from gdpkit import weighed_blur
 
-        return weighed_blur.prox(image, observed, kernel, sigma, noise, weight=weight, boundary=self.boundary)
+        light, boundary = not self.linear, self.boundary
+        return weighed_blur.prox(image, observed, kernel, sigma, noise, weight=weight, light=light, boundary=boundary)
 
     def unknowns(self, observed: Tensor, shape: Shape) -> Unknowns:
         """`kernel`, (B, size, size), from the grey value of the observation; a flat one is an `ImageError`."""
         import torch
 
-        from gdpkit import blind
-
         grey = observed.mean(1)
         if bool((grey.amax((1, 2)) == grey.amin((1, 2))).any()):
             raise ImageError("the photograph is of one grey all over: it has no edge that tells how it was blurred")
-        return {"kernel": torch.stack([blind.guess(image, self.size) for image in grey])}
+        return {"kernel": torch.stack([self.guess(image[None])[0] for image in observed])}
+
+    def guess(self, observed: Tensor) -> tuple[Tensor, bool]:
+        """The kernel of one observation (1, C, H, W), (size, size), and whether it is a simple one, or a point."""
+        from gdpkit import blind
+
+        if not self.search:
+            return blind.point(self.size).to(observed), True
+        return blind.guess(self._grey(observed)[0], self.size, self._error(observed))
+
+    def gained(self, observed: Tensor, kernel: Tensor) -> float:
+        """How much better a kernel explains the spectrum of one observation (1, C, H, W) than no blur does.
+
+        The mean over frequencies of what Whittle's log-likelihood gains; see `blind.DOUBT`.
+        """
+        from gdpkit import blind
+
+        return blind.gained(self._grey(observed)[0].cpu(), kernel.cpu(), self._error(observed))
+
+    def _grey(self, image: Tensor) -> Tensor:
+        """Of the light or the values, (B, H, W)."""
+        from gdpkit import weighed_blur
+
+        return (image if self.linear else weighed_blur.decoded(image)).mean(1)
+
+    def _error(self, observed: Tensor) -> float:
+        """The deviation of the known errors, in light or values."""
+        from gdpkit import weighed_blur
+
+        return self.noise / 255 * (1.0 if self.linear else weighed_blur.spread(observed))
 
     def constrain(self, *, kernel: Tensor) -> Unknowns:  # type: ignore[override]
         """Not negative, and summing to one."""
@@ -96,16 +145,29 @@ class BlindBlur(Degradation):
         return {"kernel": blind.on_simplex(kernel.flatten(1)).view_as(kernel)}
 
     def fit(self, image: Tensor, observed: Tensor, unknowns: Unknowns) -> Unknowns:
-        """The kernel between the present one and what the edges of this image tell, (B, size, size); on the CPU."""
+        """The kernel between the present one and what the edges of this image tell, (B, size, size); on the CPU.
+
+        A simple kernel, which the spectrum told, stays, and so does one where the edges hold as much noise.
+        """
         import torch
 
         from gdpkit import blind
 
+        if not self.search or self.noise >= LOUD:
+            return unknowns
+        first = [self.guess(seen[None]) for seen in observed]
+        kept = [
+            simple and torch.allclose(k, now, atol=1e-6)
+            for (k, simple), now in zip(first, unknowns["kernel"], strict=True)
+        ]
+        if all(kept):
+            return unknowns
         if self.boundary == "valid":
             edge = self.size // 2
             image = image[..., edge:-edge, edge:-edge]
-        grey = zip(image.mean(1).cpu(), observed.mean(1).cpu(), unknowns["kernel"].cpu(), strict=True)
-        refined = torch.stack([blind.refined(sharp, seen, kernel) for sharp, seen, kernel in grey])
+        grey = zip(self._grey(image).cpu(), self._grey(observed).cpu(), unknowns["kernel"].cpu(), strict=True)
+        errors = [self._error(seen[None]) for seen in observed]
+        refined = torch.stack([blind.refined(*each, error) for each, error in zip(grey, errors, strict=True)])
         return {"kernel": refined.to(image.device)}
 
     def clean_shape(self, observed_shape: Shape) -> Shape:

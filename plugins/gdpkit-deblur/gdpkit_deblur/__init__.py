@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit import Degradation, GdpkitError, PhotoTask, Problem, Result, Task, hookimpl, param, params
+from gdpkit import Degradation, GdpkitError, Observation, PhotoTask, Problem, Result, Task, hookimpl, param, params
 from gdpkit.degradations.blind_blur import BlindBlur
 from gdpkit.degradations.blur import BOUNDARIES, LIGHTS, Blur
 
@@ -31,10 +31,21 @@ UNSEEN = 1.25
 them explains errors as well, and an estimate that is 5 % low puts a weave over dark fur (6 photographs, 4 kernels)."""
 QUIET = 2.0
 """Noise, in 0..255, through which borders tell whether a program blurred; with more, mirrored ones do no harm."""
+CAMERA, MIRRORED = 2.0, 2.0
+"""What a camera's exposure time in a file adds to the logarithm of the odds that light was blurred, and what mirrored
+borders, which no scene has, take from it. Without either, both are as likely: most photographs that someone gives a
+kernel for were blurred by a camera, most files made for trials by a program."""
+FOUND = 1.6
+"""So many times the noise is taken, from QUIET on, where the kernel was found: it is never quite the right one."""
 TOLD = 1.0  # in 0..255: errors of other kinds than noise that the user is told of
 UNEXPLAINED = (
     "neither the scene nor white noise explains all that this kernel would not have left (the file may have been "
     "compressed or resized, its noise smoothed, or the kernel be too wide): it counts as noise of sigma {:.1f}"
+)
+LEFT = (
+    "no blur was found that could be undone without doing harm, so the picture is left as it is: it may be sharp, or "
+    "its blur one that is not found here; where it is known, --kernel says it (disk:3, motion:15,30), and another "
+    "--size, --light linear or the part of the picture with the clearest edges may help to find it"
 )
 
 
@@ -74,8 +85,6 @@ class Deblur(PhotoTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.blind and self.light == "linear":
-            raise GdpkitError("deblur: --light linear needs a known --kernel; --blind takes the values of the file")
         if self.blind == (self.kernel is not None):
             given = "both were given" if self.blind else "none was given"
             raise GdpkitError(f"deblur needs either --kernel, e.g. gaussian:9,2, or --blind: {given}")
@@ -89,7 +98,8 @@ class Deblur(PhotoTask):
     def degradation(self) -> Degradation:
         """The blur."""
         if self.blind:
-            return BlindBlur(size=self.size, boundary=self._border)
+            light = "encoded" if self.light == "auto" else self.light
+            return BlindBlur(size=self.size, boundary=self._border, light=light)
         return self._blur()
 
     @property
@@ -99,37 +109,72 @@ class Deblur(PhotoTask):
     def problem(self) -> Problem:
         """One observation: the photograph, with its noise and its border."""
         problem = super().problem()
-        (observation,) = problem.observations
-        rounding, pixels = observation.sigma, observation.image
-        kernel = self._kernel(pixels)
-        if self.noise is not None:
-            noise = math.hypot(self.noise, rounding)
-        else:
-            white, other = self._estimated(pixels, kernel)
-            noise = max(rounding, math.hypot(white, other))
-            if other > TOLD and noise > rounding and problem.source is not None:
-                problem = replace(problem, source=problem.source.noted(UNEXPLAINED.format(noise)))
-        observation = replace(observation, sigma=noise)
-        boundary = self._border
-        if self.boundary == "auto":
-            from gdpkit_deblur import border
+        return self._of_unknown(problem) if self.blind else self._of_known(problem)
 
-            boundary = "reflect" if border.is_mirrored(pixels, kernel, noise / 255) else boundary
-        if not self.blind:
-            program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
-            light = not program and self._of_light(problem.source, pixels, kernel, noise >= QUIET)
-            boundary = "valid" if light and self.boundary == "auto" else boundary
-            blur = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
-            observation = replace(observation, degradation=blur)
-        elif boundary != self._border:
-            observation = replace(observation, degradation=BlindBlur(size=self.size, boundary=boundary))
-        if self.noise is None and boundary == "valid":
-            observation = replace(observation, sigma=UNSEEN * noise)
-        return replace(problem, observations=(observation,))
+    def _of_known(self, problem: Problem) -> Problem:
+        (observation,) = problem.observations
+        pixels, kernel = observation.image, self._blur().weights()
+        white, other = self._estimated(pixels, kernel)
+        noise = self._noise(observation, white, other)
+        boundary = self._told_border(pixels, kernel, noise)
+        program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
+        light = not program and self._of_light(problem.source, pixels, kernel, noise / 255, boundary)
+        boundary = "valid" if light and self.boundary == "auto" else boundary
+        blur = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
+        return self._blurred(self._noted(problem, noise, other), blur, noise)
+
+    def _of_unknown(self, problem: Problem) -> Problem:
+        from gdpkit import estimate
+        from gdpkit_deblur import finding
+
+        (observation,), source = problem.observations, problem.source
+        pixels, camera = observation.image, _of_camera(source)
+        start = BlindBlur(size=self.size, boundary=self._border)
+        blur, simple = finding.found(observation, start, noise=self.noise, light=self.light, camera=camera)
+        kernel = blur.guess(pixels)[0]
+        white, other = self._estimated(pixels, kernel)
+        if self.noise is None:
+            # What passes for noise of a photograph may be texture, of which a motion leaves much along one direction.
+            white = min(white, estimate.noise_sigma(pixels))
+        noise, estimated = self._noise(observation, white, other), self.noise is None
+        if not finding.is_trusted(pixels, kernel, blur, noise, estimated=estimated, simple=simple):
+            return replace(problem, observations=(finding.left(observation, self.size, source),))
+        plain = blur.linear and noise < QUIET
+        boundary = self._told_border(pixels, kernel, noise) if plain else self._border
+        loud = estimated and noise >= QUIET
+        told = self._noted(problem, noise, other)
+        return self._blurred(told, replace(blur, boundary=boundary), FOUND * noise if loud else noise)
+
+    def _blurred(self, problem: Problem, blur: Blur | BlindBlur, noise: float) -> Problem:
+        """The problem of this blur and its noise, in 0..255."""
+        (observation,) = problem.observations
+        sigma = UNSEEN * noise if self.noise is None and blur.boundary == "valid" else noise
+        return replace(problem, observations=(replace(observation, sigma=sigma, degradation=blur),))
+
+    def _noise(self, observation: Observation, white: float, other: float) -> float:
+        """All of it, in 0..255: given or estimated, and never less than the rounding of the file."""
+        rounding = observation.sigma
+        return max(rounding, math.hypot(white, other)) if self.noise is None else math.hypot(self.noise, rounding)
+
+    def _noted(self, problem: Problem, noise: float, other: float) -> Problem:
+        (observation,), source = problem.observations, problem.source
+        if other <= TOLD or noise <= observation.sigma or source is None:
+            return problem
+        return replace(problem, source=source.noted(UNEXPLAINED.format(noise)))
+
+    def _told_border(self, pixels: Tensor, kernel: Tensor, noise: float) -> str:
+        """As given, or `reflect` where the picture shows that."""
+        if self.boundary != "auto":
+            return self._border
+        from gdpkit_deblur import border
+
+        return "reflect" if border.is_mirrored(pixels, kernel, noise / 255) else self._border
 
     def notes(self, problem: Problem, prior: Prior) -> Sequence[str]:
-        """Where the border was told from the picture, and where the blur was hardly told."""
+        """Where the border or the light was told from the picture, and where no blur was found."""
         (observation,) = problem.observations
+        if self.blind and not observation.degradation.search:  # type: ignore[attr-defined]
+            return [LEFT]
         notes = []
         mirrored = observation.degradation.boundary != "valid"  # type: ignore[attr-defined]
         if self.boundary == "auto" and mirrored and observation.sigma < QUIET:
@@ -138,14 +183,6 @@ class Deblur(PhotoTask):
             notes.append(
                 "its light was blurred, as by a lens or a hand (--light encoded: a program blurred its values)"
             )
-        if self.blind:
-            from gdpkit import blind
-
-            if blind.is_doubtful(observation.image[0].mean(0), self._kernel(observation.image)):
-                notes.append(
-                    "the blur that --blind found explains it hardly better than no blur does: it may be sharp, or "
-                    "blurred in a way that is not found"
-                )
         return notes
 
     def finish(self, result: Result) -> Tensor:
@@ -155,35 +192,23 @@ class Deblur(PhotoTask):
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
         return image[..., top : top + height, left : left + width]
 
-    def _kernel(self, pixels: Tensor) -> Tensor:
-        """The kernel, (h, w); an unknown one is guessed."""
-        if not self.blind:
-            return self._blur().weights()
-        channels, height, width = pixels.shape[1:]
-        guessed: Tensor = BlindBlur(size=self.size).unknowns(pixels, (channels, height, width))["kernel"]
-        return guessed[0]
-
-    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, noisy: bool) -> bool:
+    def _of_light(self, source: Picture | None, pixels: Tensor, kernel: Tensor, sigma: float, boundary: str) -> bool:
         """Whether light was blurred."""
         if self.light != "auto":
             return self.light == "linear"
-        from gdpkit.images.exposure import of_exif
         from gdpkit_deblur import light
 
-        camera = source is not None and of_exif(source.exif).time is not None
-        return light.was_blurred(pixels, kernel, camera=camera, noisy=noisy)
+        against = (0.0 if boundary == "valid" else MIRRORED) - (CAMERA if _of_camera(source) else 0.0)
+        return light.odds(pixels, kernel, sigma) > against
 
     def _estimated(self, pixels: Tensor, kernel: Tensor) -> tuple[float, float]:
-        """White noise and other errors, in 0..255, with the rounding of the file.
-
-        With an unknown kernel, what passes for noise of a photograph may be texture, of which a motion leaves much
-        along one direction: the guessed kernel tells.
-        """
-        from gdpkit import estimate
+        """White noise and other errors, in 0..255, with the rounding of the file; 0 where the noise is given."""
+        if self.noise is not None:
+            return 0.0, 0.0
         from gdpkit_deblur.noise import noise_behind
 
-        white, other = (255 * deviation for deviation in noise_behind(pixels, kernel))
-        return min(white, estimate.noise_sigma(pixels)) if self.blind else white, other
+        white, other = noise_behind(pixels, kernel)
+        return 255 * white, 255 * other
 
     def _blur(self) -> Blur:
         assert self.kernel is not None
@@ -193,6 +218,13 @@ class Deblur(PhotoTask):
         values = _named(name, rest.split(",")) if colon else []
         spec = ",".join([f"blur:kernel={name}", f"boundary={self._border}", *values])
         return params.build(Blur, params.parse(spec)[1])
+
+
+def _of_camera(source: Picture | None) -> bool:
+    """Whether the file tells a camera's settings."""
+    from gdpkit.images.exposure import of_exif
+
+    return source is not None and of_exif(source.exif).time is not None
 
 
 def _named(name: str, items: Sequence[str]) -> list[str]:

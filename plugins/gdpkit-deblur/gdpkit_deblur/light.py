@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from gdpkit import functional, overexposure
+from gdpkit import functional, overexposure, weighed_blur
 from gdpkit.blind_spectrum import Spectrum
-from gdpkit_deblur.noise import middle
+from gdpkit_deblur.noise import CLEAR, middle
+from gdpkit_deblur.roughly import borderless
 
-CLEARLY = 0.05
-"""So much better must light explain the spectrum; of a photograph with a camera's EXIF data, the values. Of 24
-photographs whose light was blurred by a disk or a motion it was better by so much in most, of those that were blurred
-as values in next to none; gaussians hardly differ."""
+MISFIT, ROUGHER, BEYOND, SHIFT = 2.5, 4.8, 0.42, 3.7
+"""Of a logistic regression over 12 photographs, four kernels, two exposures and two noises; judged on 12 others, three
+kernels, with JPEG, noise, and a kernel a tenth too wide."""
+
+SIDE = 512  # pixels: of larger pictures, the middle
+LEAST = 0.35 / 255  # noise that rounding leaves
+NEAR = 20  # pixels from white, where sharpened edges are the sensor's
+EDGE = 12  # pixels from the border
 
 
-FITS = 1.8
-"""Where there is little noise, a right kernel leaves the light no more misfit (1.61 to 1.68 in four of five
-photographs; 1.58 is noise's own), a wrong one more (1.86 to 2.14), and then nothing is said of what was blurred."""
+def odds(image: Tensor, kernel: Tensor, sigma: float) -> float:
+    """The logarithm of the odds that light was blurred, where both are as likely before it is looked at.
 
-
-def was_blurred(image: Tensor, kernel: Tensor, *, camera: bool, noisy: bool) -> bool:
-    """Whether the kernel explains the powers of the light of an image (B, C, H, W) better than those of its values.
-
-    Where light was blurred, the values are no sum of shifted copies, and frequencies that the kernel takes out of the
-    light are in them all the same.
+    Of a wrong law, edges between dark and bright are no sum of shifted copies: undone, they ring, so that gradients
+    are larger and more lies beyond black and white. And frequencies that the kernel takes out of the light are in the
+    values all the same. Gaussians, which take out none, hardly tell.
 
     Args:
-        image: in [0, 1].
+        image: (B, C, H, W) in [0, 1].
         kernel: (h, w).
-        camera: whether a camera's settings are told by the file.
-        noisy: whether noise hides how well the kernel fits.
+        sigma: the noise of a channel, in the units of the image.
     """
-    grey = middle(image).mean((0, 1))
-    light = _misfit(functional.srgb_decoded(grey), kernel)
-    gained = _misfit(grey, kernel) - light
-    told = noisy or light < FITS or bool((image >= overexposure.WHITE).any())  # what is clipped fits no kernel
-    return gained > -CLEARLY if camera else gained > CLEARLY and told
+    image = middle(image, SIDE)
+    grey = image.mean((0, 1))[None, None]
+    light, noise = functional.srgb_decoded(grey), max(LEAST, sigma / math.sqrt(image.shape[1]))
+    values = borderless(grey, kernel, noise)
+    lit = weighed_blur.encoded(borderless(light, kernel, noise))
+    clear = _clear(image)
+    rougher = math.log(_gradients(values, clear) / _gradients(lit, clear))
+    beyond = math.log(_beyond(values, clear) / _beyond(lit, clear))
+    misfit = _misfit(grey[0, 0], kernel) - _misfit(light[0, 0], kernel)
+    return MISFIT * misfit + ROUGHER * rougher + BEYOND * beyond + SHIFT
+
+
+def _clear(image: Tensor) -> Tensor:
+    """Pixels (1, 1, H, W) away from white and from the border, 1 there and 0 elsewhere."""
+    white = (image >= overexposure.WHITE).any(1).any(0)[None, None].to(image)
+    clear = 1 - F.max_pool2d(white, 2 * NEAR + 1, 1, NEAR)
+    if clear.mean() < CLEAR:
+        clear = torch.ones_like(clear)
+    inner = torch.zeros_like(clear)
+    edge = min(EDGE, min(clear.shape[-2:]) // 4)
+    inside = (..., slice(edge, clear.shape[-2] - edge), slice(edge, clear.shape[-1] - edge))
+    inner[inside] = clear[inside]
+    return inner if inner.any() else clear
+
+
+def _gradients(image: Tensor, clear: Tensor) -> float:
+    seen = image.clamp(0, 1)
+    square = seen.diff(dim=-1)[..., 1:, :].square() + seen.diff(dim=-2)[..., :, 1:].square()
+    return float((square * clear[..., 1:, 1:]).sum() / clear.sum()) + 1e-9
+
+
+def _beyond(image: Tensor, clear: Tensor) -> float:
+    return float(((image - image.clamp(0, 1)).square() * clear).mean()) + 1e-7
 
 
 def _misfit(grey: Tensor, kernel: Tensor) -> float:

@@ -122,9 +122,9 @@ def _spectrum(kernel: Tensor, height: int, width: int) -> Tensor:
     return found.abs()
 
 
-def middle(image: Tensor) -> Tensor:
-    """LARGEST x LARGEST pixels of it, or all that there are."""
-    cut = [(max(0, side - LARGEST) // 2, min(side, LARGEST)) for side in image.shape[-2:]]
+def middle(image: Tensor, largest: int = LARGEST) -> Tensor:
+    """So many pixels of it each way, or all that there are."""
+    cut = [(max(0, side - largest) // 2, min(side, largest)) for side in image.shape[-2:]]
     (top, height), (left, width) = cut
     return image[..., top : top + height, left : left + width]
 

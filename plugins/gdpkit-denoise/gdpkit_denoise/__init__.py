@@ -111,17 +111,15 @@ class Denoise(PhotoTask):
     @staticmethod
     def _found(pixels: Tensor) -> tuple[GaussianNoise, str]:
         """The noise of the photograph, and what to say of it."""
-        from gdpkit import coloured_noise, estimate
+        from gdpkit import coloured_noise
 
         if bool(((pixels == pixels.amin()) | (pixels == pixels.amax())).all()):
             note = "in a picture of two levels, dots cannot be told from noise, and none is removed; --sigma sets it"
             return GaussianNoise(sigma=0.0), note
-        white = min(255.0, estimate.noise_sigma(pixels))
-        sigma, deviation = coloured_noise.coloured_noise(pixels, white)
-        if sigma > white:
-            note = f"noise that is not white was found; it counts as sigma {sigma:.1f}; --sigma sets another"
-            return Coloured(sigma=sigma, pixels=max(deviation, white)), note
-        return GaussianNoise(sigma=white), f"noise of sigma {white:.1f} was found; --sigma sets another"
+        found = coloured_noise.found(pixels)
+        if found.coloured:
+            return Coloured(sigma=found.sigma, pixels=found.pixels), found.said("--sigma")
+        return GaussianNoise(sigma=found.sigma), found.said("--sigma")
 
     def _of_photons(self, picture: Picture) -> Problem:
         from gdpkit import estimate

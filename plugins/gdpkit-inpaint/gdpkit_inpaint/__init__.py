@@ -15,6 +15,8 @@ from gdpkit import Degradation, GdpkitError, PhotoTask, Prior, Problem, Result, 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gdpkit.images import Picture
+
 
 @dataclass(frozen=True, eq=False)
 class Inpaint(PhotoTask):
@@ -23,7 +25,8 @@ class Inpaint(PhotoTask):
     `--mask` is a picture of the photograph's size, in which white (any value but black) marks what is lost. `--color
     ff00ff` takes what was painted over with that colour instead; with both, either marks. All other pixels are in the
     output bit for bit, in their own depth, where the format can hold them: JPEG cannot. `--grow` takes in the pixels
-    around, for the soft edges of a scratch. A grey photograph stays grey.
+    around, for the soft edges of a scratch. `--grain` puts noise on the repair, like that of the photograph. A grey
+    photograph stays grey.
     """
 
     name = "inpaint"
@@ -31,6 +34,7 @@ class Inpaint(PhotoTask):
     examples: ClassVar[tuple[str, ...]] = (
         "gdpkit run inpaint photo.png --mask mask.png -o clean.png",
         "gdpkit run inpaint marked.png --color ff00ff --grow 1 -o clean.png",
+        "gdpkit run inpaint film.tif --mask dust.png --grain -o clean.tif",
     )
     example_params: ClassVar[Mapping[str, Any]] = {"color": "808080", "tolerance": 64}
 
@@ -41,6 +45,7 @@ class Inpaint(PhotoTask):
     )
     grow: int = param(0, help="How far around the marked pixels repair reaches.", min=0, max=64, unit="pixels")
     invert: bool = param(False, help="Black, not white, marks what is lost in the mask.")
+    grain: bool = param(False, help="Put noise on the repair, like that of the photograph.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,8 +81,8 @@ class Inpaint(PhotoTask):
         """What a prior that sees only the neighbourhood of a pixel cannot know about the middle of a large hole."""
         from gdpkit_inpaint import functional
 
-        told = functional.warnings(problem, prior)
         source, weight = problem.source, problem.observations[0].weight
+        told = (*functional.warnings(problem, prior), *self._of_grain(source, weight))
         if self.color is None or self.tolerance or source is None or source.coding is None or weight is None:
             return told
         count = int((weight[:, :1] == 0).sum())
@@ -91,7 +96,25 @@ class Inpaint(PhotoTask):
         kept = result.problem.observations[0].weight
         if source is None or kept is None:
             return image
+        if self.grain:
+            from gdpkit_inpaint import grain
+
+            image = (image + grain.like(source.pixels, self._kept(source, kept), image)).clamp(0, 1)
         return torch.where(kept > 0, source.pixels, image)
+
+    def _of_grain(self, source: Picture | None, weight: Tensor | None) -> Sequence[str]:
+        """That a repair without noise will be seen among noise."""
+        from gdpkit_inpaint import grain
+
+        if self.grain or source is None or weight is None:
+            return ()
+        if not grain.is_missed(source.pixels, self._kept(source, weight)):
+            return ()
+        return ("the photograph is noisy and the repair is not; --grain puts noise like it on the repair",)
+
+    @staticmethod
+    def _kept(source: Picture, weight: Tensor) -> Tensor:
+        return (weight > 0).expand(len(source.pixels), -1, *source.pixels.shape[-2:]).all(dim=1, keepdim=True)
 
 
 def rgb(color: str) -> tuple[int, int, int]:

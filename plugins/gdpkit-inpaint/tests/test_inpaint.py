@@ -199,3 +199,56 @@ def test_the_nearest_colour_that_is_told_is_enough() -> None:
         repair(photo(), color="ff00ff")
     nearest = int(str(caught.value).rsplit(" ", 1)[1])
     assert repair(photo(), color="ff00ff", tolerance=nearest).record["size"] == [WIDTH, HEIGHT]
+
+
+def grainy(channels: int = 3, deviation: float = 10.0) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """A ramp with noise of neighbours that are alike, stronger where it is bright, and a hole in the middle."""
+    ramp = np.broadcast_to(np.linspace(60, 180, 160)[None, :, None], (128, 160, channels))
+    noise = cv2.GaussianBlur(np.random.default_rng(3).standard_normal(ramp.shape), (0, 0), 0.8).reshape(ramp.shape)
+    seen = ramp + deviation * (ramp / 120) * noise / noise.std()
+    lost = np.zeros((128, 160), np.bool_)
+    lost[40:88, 40:120] = True
+    return seen.round().clip(0, 255).astype(np.uint8), lost
+
+
+def rough(pixels: NDArray[Any]) -> float:
+    """Deviation of the second differences along the rows, by which a ramp does not count."""
+    return float(np.diff(255 * pixels.astype(np.float64), 2, axis=1).std())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grain_is_that_of_the_photograph_and_only_on_the_repair(tmp_path: Path, channels: int) -> None:
+    seen, lost = grainy(channels)
+    Image.fromarray(np.where(lost, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    plain, found, again = (
+        repair(seen.squeeze(), mask=tmp_path / "mask.png", grain=grain).image for grain in (False, True, True)
+    )
+    kept, hole = np.s_[92:124, 40:120], np.s_[44:84, 44:116]
+    assert rough(plain[hole]) < 0.2 * rough(plain[kept])
+    assert 0.7 * rough(plain[kept]) < rough(found[hole]) < 1.3 * rough(plain[kept])
+    dark, bright = (rough(found[44:84, part]) for part in (np.s_[42:62], np.s_[98:118]))
+    assert bright > 1.3 * dark
+    assert np.array_equal(found[~lost], plain[~lost])
+    assert np.array_equal(found, again)
+
+
+def test_a_note_tells_of_grain_where_the_photograph_is_noisy(tmp_path: Path) -> None:
+    noted = []
+    for deviation in (0.0, 10.0):
+        seen, lost = grainy(deviation=deviation)
+        Image.fromarray(np.where(lost, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+        notes = repair(seen, mask=tmp_path / "mask.png", steps=1).notes
+        noted.append(any("--grain" in note for note in notes))
+    assert noted == [False, True]
+
+
+def test_a_clean_photograph_gets_no_grain_and_pixels_lost_everywhere_leave_it_unknown(tmp_path: Path) -> None:
+    seen, lost = grainy(deviation=0.0)
+    Image.fromarray(np.where(lost, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    plain, found = (repair(seen, mask=tmp_path / "mask.png", grain=grain).image for grain in (False, True))
+    assert 255 * np.abs(found - plain).max() < 3
+    noisy, _ = grainy()
+    everywhere = np.random.default_rng(1).random(noisy.shape[:2]) < 0.5
+    Image.fromarray(np.where(everywhere, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    plain, found = (repair(noisy, mask=tmp_path / "mask.png", grain=grain).image for grain in (False, True))
+    assert np.array_equal(found, plain)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from gdpkit import Degradation, ImageError, Observation, PhotoTask, Problem, Result, Task, hookimpl, param
 from gdpkit.degradations.expose import Expose
+from gdpkit.degradations.noise import GaussianNoise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from gdpkit.images import Picture
 
 LEAST_STOPS = 0.01
+TELLS, AFTER = "--sigma, of the dark photograph,", "after the gain "
+UNLIKE = 1.4  # times its pixels' deviation that noise counts as; less is white noise that depends on the level
+
+
+@dataclass(frozen=True)
+class Brightened(GaussianNoise):
+    """Noise that is not white, as a prior is told of it, of a photograph whose light was multiplied already."""
+
+    name = "brightened"
+    pixels: float = param(0.0, help="Deviation of single pixels.", min=0, max=255, unit="0..255")
+    gain: float = param(1.0, help="By how much its light was multiplied.", min=1)
+    stops: float = param(LEAST_STOPS, help="Of the tone `shoulder` of expose.", min=LEAST_STOPS, max=24)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +39,8 @@ class Lowlight(PhotoTask):
     found in it. f is the one that makes the image as bright as `--target` on average, where the photograph is not
     black: a longer exposure, which black borders and a night sky survive. What becomes brighter than white is rolled
     off, with little change of hue, so that lamps keep their shape and skies their colour. Noise that a gain alone would
-    amplify is removed by the prior, the more the darker a place is. A photograph that is as bright already is only
-    denoised.
+    amplify is removed by the prior, the more the darker a place is; that of a camera, which is not white, is told from
+    the photograph after the gain. A photograph that is as bright already is only denoised.
     """
 
     name = "lowlight"
@@ -60,24 +73,55 @@ class Lowlight(PhotoTask):
         if not functional.tells(picture.pixels):
             raise ImageError(f"{picture.source} is black all over: there is no light in it to be amplified")
         gain, stops = functional.brightness(picture.pixels, self.target)
+        if self.sigma is None and not self.fit:
+            problem = self._of_coloured_noise(picture, self._exposure(gain, stops))
+            if problem is not None:
+                return problem
         picture = picture.noted(_said(gain, self.target))
-        model = Expose(
+        problem = self.problem_of(picture, self._exposure(gain, stops))
+        return replace(problem, observations=(self._with_noise(problem.observations[0], picture),))
+
+    def finish(self, result: Result) -> Tensor:
+        """The clean image, whose highlights are rolled off with less change of hue."""
+        from gdpkit import estimate
+        from gdpkit_lowlight import functional
+
+        model = result.problem.observations[0].degradation
+        assert isinstance(model, (Expose, Brightened))
+        clipped = model.pixels if isinstance(model, Brightened) else 0.0
+        image = estimate.unclipped(result.image, clipped)
+        return super().finish(replace(result, image=functional.with_hues(image, model.stops)))
+
+    def _exposure(self, gain: float, stops: float) -> Expose:
+        return Expose(
             gain=None if self.fit else 1 / gain,
             start=1 / gain if self.fit else None,
             map="smooth" if self.fit else "none",
             tone="shoulder",
             stops=max(stops, LEAST_STOPS),
         )
-        problem = self.problem_of(picture, model)
-        return replace(problem, observations=(self._with_noise(problem.observations[0], picture),))
 
-    def finish(self, result: Result) -> Tensor:
-        """The clean image, whose highlights are rolled off with less change of hue."""
+    def _of_coloured_noise(self, picture: Picture, model: Expose) -> Problem | None:
+        """The problem of a photograph whose noise is not white: the bright one, with its noise; None for others.
+
+        It is told from the bright photograph, and stated of it: in the dark one a camera's noise is a few levels,
+        which could be texture, and it depends on the level. In the bright one it is as strong as it will look, and
+        about as strong everywhere, for sRGB is nearly the root of light, which makes the noise of photons white. Noise
+        of one strength is what samplers remove best.
+        """
+        from gdpkit import coloured_noise
         from gdpkit_lowlight import functional
 
-        model = result.problem.observations[0].degradation
-        assert isinstance(model, Expose)
-        return super().finish(replace(result, image=functional.with_hues(result.image, model.stops)))
+        noise = coloured_noise.found(model.inverse(picture.pixels).clamp(0, 1))
+        if not noise.coloured or noise.sigma < UNLIKE * noise.pixels:
+            return None
+        gain, stops = functional.brightness(picture.pixels, self.target, noisy=True)
+        stops = max(stops, LEAST_STOPS)
+        bright = self._exposure(gain, stops).inverse(picture.pixels).clamp(0, 1)
+        noise = coloured_noise.found(bright)
+        found = Brightened(sigma=noise.sigma, pixels=noise.pixels, gain=gain, stops=stops)
+        told = picture.noted(_said(gain, self.target)).noted(noise.said(TELLS, AFTER))
+        return replace(self.problem_of(replace(told, pixels=bright), found), source=told)
 
     def _with_noise(self, seen: Observation, picture: Picture) -> Observation:
         from gdpkit import recording

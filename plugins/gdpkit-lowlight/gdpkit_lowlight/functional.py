@@ -17,6 +17,7 @@ SAMPLES = 200_000
 LEVELS = 2**16 - 1  # as many as files tell apart
 MOST_STOPS = 8.0
 HALVINGS = 30
+LAMP = 3  # pixels: what is as bright in a mean of so many by as many is no noise
 BLOTCHES = 2  # pixels: noise is measured again at half the size, where JPEG and noise reduction have left it
 FELT = 0.5  # of a level: weaker noise is that of rounding
 WHITEST = 1 - 1e-4  # noise that is added makes no value clipped
@@ -34,11 +35,22 @@ def tells(pixels: Tensor) -> bool:
     return bool((pixels > 0).any())
 
 
-def brightness(pixels: Tensor, target: float) -> tuple[float, float]:
+def brightest(pixels: Tensor, noisy: bool = False) -> float:
+    """The brightest light in a photograph, (B, C, H, W); of a noisy one, in means of `LAMP` by `LAMP` pixels.
+
+    Noise of a few pixels would else count as light to be rolled off, and the highlights would be grey.
+    """
+    if noisy and min(pixels.shape[-2:]) >= LAMP:
+        pixels = F.avg_pool2d(pixels, LAMP, stride=1)
+    return float(exposure.decoded(pixels.max().double()))
+
+
+def brightness(pixels: Tensor, target: float, noisy: bool = False) -> tuple[float, float]:
     """The gain, from 1 to 256, and the doublings between white and the brightest light after it.
 
     The gain is that with which the mean of what is not black is `target` in the clean image: sRGB-encoded, its
-    highlights rolled off as `exposure.rolled_off` does. The photograph is (B, C, H, W) in [0, 1].
+    highlights rolled off as `exposure.rolled_off` does; how far, `brightest` tells. The photograph is (B, C, H, W) in
+    [0, 1].
     """
     lit = _lit(pixels)
     values = pixels.transpose(0, 1).flatten(1)
@@ -48,7 +60,7 @@ def brightness(pixels: Tensor, target: float) -> tuple[float, float]:
     counts = (values[:, kept].clamp(0, 1) * LEVELS).round().int().flatten().bincount(minlength=LEVELS + 1)
     found = counts.nonzero()[:, 0]
     light, share = exposure.decoded(found.double() / LEVELS), counts[found].double() / counts.sum()
-    most = float(exposure.decoded(pixels.max().double()))
+    most = brightest(pixels, noisy)
 
     def mean(stops: float) -> float:
         beyond = max(0.0, stops + math.log2(most))

@@ -195,3 +195,44 @@ def test_noise_is_added_to_colours_only_and_where_they_lack_it() -> None:
     assert torch.equal(whitened[..., :8, :8], seen[..., :8, :8])
     white = 0.2 + 2 / 255 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert functional.whitened(white, 2.0, torch.ones_like(white))[1] < 2.2
+
+
+def of_camera(truth: Tensor, gain: float, photons: float = 200.0, smoothed: int = 1) -> Tensor:
+    """A short exposure with the noise of photons, smoothed over 3x3 pixels so many times, of 8 bits."""
+    light = gain * exposure.decoded(truth)
+    generator = torch.Generator().manual_seed(5)
+    counts = light + (light / photons).sqrt() * torch.randn(light.shape, generator=generator)
+    for _ in range(smoothed):
+        padded = torch.nn.functional.pad(counts, (1, 1, 1, 1), mode="reflect")
+        counts = torch.nn.functional.avg_pool2d(padded, 3, stride=1)
+    return (255 * exposure.encoded(counts.clamp_min(0)).clamp(0, 1)).round() / 255
+
+
+def test_blotches_of_a_cameras_noise_are_removed() -> None:
+    truth = clean(160, 160)
+    seen = of_camera(truth, 0.06)
+    result = lowlight(seen, steps=6)
+    amplified = exposure.encoded(functional.brightness(seen, 0.4)[0] * exposure.decoded(seen)).clamp(0, 1)
+    assert matched(result.tensor, truth) < 0.6 * matched(amplified, truth)
+    assert matched(result.tensor, truth) < 0.6 * matched(lowlight(seen, sigma=1.0, steps=6).tensor, truth)
+    assert any("noise that is not white was found; after the gain it counts as sigma" in n for n in result.notes)
+
+
+def test_white_noise_that_depends_on_the_level_is_white() -> None:
+    seen = of_camera(clean(160, 160), 0.06, photons=2000.0, smoothed=0)
+    assert not any("not white" in note for note in lowlight(seen, steps=1).notes)
+
+
+def test_the_highlights_of_a_noisy_photograph_are_those_of_the_scene() -> None:
+    """A peak of the noise in one pixel is no light: a white wall that is rolled off because of it would be grey."""
+    seen = torch.full((1, 3, 32, 32), 0.2)
+    seen[..., 8, 8] = 0.8
+    alone, noisy = (functional.brightness(seen, 0.4, noisy=n) for n in (False, True))
+    assert functional.brightest(seen, noisy=True) < 0.5 * functional.brightest(seen)
+    assert noisy[1] < alone[1]
+
+
+def test_a_grey_photograph_with_the_noise_of_a_camera_stays_grey() -> None:
+    result = lowlight(of_camera(clean(160, 160), 0.06).mean(1, keepdim=True), steps=2)
+    assert result.tensor.shape[1] == 1
+    assert float(result.tensor.mean()) == pytest.approx(0.4, abs=0.05)

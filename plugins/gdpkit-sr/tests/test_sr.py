@@ -91,6 +91,49 @@ def test_the_files_size_depth_and_colour_are_kept(tmp_path: Path) -> None:
         assert (written.size, written.mode) == ((64, 80), "L")
 
 
+def scene(height: int = 192, width: int = 192) -> NDArray[np.float32]:
+    """Plain areas of many brightnesses and colours, with edges between them."""
+    rows, columns = np.mgrid[:height, :width]
+    ground = 0.15 + 0.7 * columns / width
+    disc = (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (height / 4) ** 2
+    colours = np.where(disc[..., None], (0.7, 0.4, 0.2), ground[..., None] * (1.0, 0.9, 0.8))
+    return colours.astype(np.float32)
+
+
+def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width, channels = image.shape
+    return image.reshape(height // 2, 2, width // 2, 2, channels).mean(axis=(1, 3))
+
+
+def noisy(image: NDArray[np.float32], width: float, deviation: float = 12.0) -> NDArray[np.float32]:
+    """With noise that a Gaussian of this width smoothed, as of a camera; white for 0; of 8 bits."""
+    noise = np.random.default_rng(7).standard_normal(image.shape).astype(np.float32)
+    if width:
+        noise = cv2.GaussianBlur(noise, (0, 0), width)
+    seen = image + deviation / 255 * noise / noise.std()
+    return ((255 * seen.clip(0, 1)).round() / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize(("width", "said"), [(0.8, "noise that is not white was found"), (0.0, "noise of sigma 1")])
+def test_noise_is_not_taken_for_detail(width: float, said: str) -> None:
+    truth = scene()
+    seen = noisy(halved(truth), width)
+    found, kept = (enlarge(seen, scale=2, prior=None, steps=4, **given) for given in ({}, {"noise": 0}))
+    errors = [float(np.square(result.image - truth).mean()) for result in (found, kept)]
+    assert errors[0] < 0.4 * errors[1]
+    assert any(said in note and "--noise sets another" in note for note in found.notes)
+    assert not any("noise" in note for note in kept.notes)
+
+
+def test_of_a_clean_photograph_no_noise_is_found() -> None:
+    seen = (255 * halved(scene())).round() / 255
+    (found,), (told,) = (
+        SuperResolution(image=seen, scale=2, **given).problem().observations  # type: ignore[arg-type]
+        for given in ({}, {"noise": 0.0})
+    )
+    assert found.sigma == told.sigma < 0.5
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "reason"),
     [
@@ -108,6 +151,7 @@ def test_the_files_size_depth_and_colour_are_kept(tmp_path: Path) -> None:
         ({"kernel": "gaussian:width=2"}, GdpkitError, "--kernel gaussian:width=2: downsample has no parameter 'width'"),
         ({"kernel": "gaussian:2"}, GdpkitError, "--kernel gaussian:2: "),
         ({"kernel": ""}, GdpkitError, "--kernel"),
+        ({"noise": -1}, GdpkitError, "sr: noise must be at least 0"),
         ({"scales": 2}, UnknownNameError, "sr has no parameter 'scales'. Did you mean 'scale'?"),
         ({"image": small(3, 3)}, ImageError, "the array is 3x3 pixels; sr needs at least 16x16"),
     ],
