@@ -12,7 +12,7 @@ from gdpkit.views import View
 
 ROUNDS = 12
 SETTLED = 1e-3  # unknowns that move less are a tenth of that from where they would stand still
-FEW = fitting.MOST // 2  # blocks a side, for rounds that take little time
+FEW = 28  # blocks a side, for rounds that take little time
 
 
 def reached(views: Sequence[View]) -> None:
@@ -23,24 +23,29 @@ def reached(views: Sequence[View]) -> None:
     fitted = [view for view in views if view.unknowns]
     for most, rounds in ((FEW, ROUNDS), (fitting.MOST, 1)) if fitted else ():
         some = [view.thinned(fitting.BLOCK, most)[0] for view in views]
+        mean = None
         for _ in range(rounds):
-            if _round(some) < SETTLED:
+            moved, mean = _round(some, mean)
+            if moved < SETTLED:
                 break
         for view, thin in zip(views, some, strict=True):
             if view in fitted:
                 view.move(thin.unknowns)
 
 
-def _round(views: Sequence[View]) -> float:
-    """Fit each once to what the others say now; how far the unknown moved that moved most."""
+def _round(views: Sequence[View], near: Tensor | None) -> tuple[float, Tensor]:
+    """Fit each once to what the others say now; how far the unknown moved that moved most, and what all say together.
+
+    near: what all said together the last time.
+    """
     moved = 0.0
-    mean, _ = pointwise.told(views)
+    mean, _ = pointwise.told(views, near)
     for view, (weighed, told) in zip(views, _told_by_others(views, mean), strict=True):
         if view.unknowns:
             before = view.unknowns
             view.move(fitting.improved(weighed, told, blocks=True))
             moved = max(moved, *(float((view.unknowns[n] - u).abs().max()) for n, u in before.items()))
-    return moved
+    return moved, mean
 
 
 def _told_by_others(views: Sequence[View], mean: Tensor) -> list[tuple[View, Tensor]]:

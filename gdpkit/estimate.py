@@ -26,6 +26,7 @@ LOW, HIGH = 4, 10  # sum of the two frequencies from which noise is measured; te
 MOST_BLOCKS = 16000
 LEAST_BLOCKS = 80
 ROUNDS = 8
+SETTLED, NEARLY = 1e-3, 0.05  # in proportion: of a level that is wanted, and of one that is only compared
 SEEN = 0.8  # least share of the variance that clipping may leave, relative to the block that it leaves most
 BINS = 12
 STEPS = 4096  # between the levels at which clipping is worked out
@@ -74,7 +75,7 @@ def noise_and_line(image: Tensor) -> tuple[float, float, float]:
     blocks = _Blocks(image)
     sigma = _level(blocks)
     colour = blocks.channels == 3
-    planes = (1, 2) if colour and _level(blocks, (1, 2), sigma) >= CHROMA_LOST else (0,)
+    planes = (1, 2) if colour and _level(blocks, (1, 2), sigma, NEARLY) >= CHROMA_LOST else (0,)
     axes = blocks.means.new_tensor(_AXES if colour else ((1.0,),))
     brightness = blocks.means @ axes.square().T
     inside = ((blocks.means > 3 * sigma) & (blocks.means < 255 - 3 * sigma)).all(1)
@@ -153,7 +154,9 @@ def _basis() -> tuple[Tensor, Tensor, Tensor]:
     return cosines, (frequency > 0) & (frequency < LOW), frequency >= HIGH
 
 
-def _level(blocks: _Blocks, planes: Sequence[int] | None = None, start: float = 20.0) -> float:
+def _level(
+    blocks: _Blocks, planes: Sequence[int] | None = None, start: float = 20.0, settled: float = SETTLED
+) -> float:
     """The noise of quiet blocks, of all planes or some, found again with the clipping that the last answer implies."""
     planes = range(blocks.channels) if planes is None else planes
     texture = blocks.texture[:, list(planes)].mean(1)
@@ -169,7 +172,7 @@ def _level(blocks: _Blocks, planes: Sequence[int] | None = None, start: float = 
         quiet = _decorrelated(blocks.noisy(chosen, planes))
         energies = quiet.square().mean(0) / share[chosen].mean().clamp_min(1e-6)
         last, sigma = sigma, math.sqrt(float(_unstructured(energies.flatten())))
-        if abs(sigma - last) < 1e-3 * last:
+        if abs(sigma - last) < settled * last:
             break
     return sigma
 

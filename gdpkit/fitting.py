@@ -14,7 +14,7 @@ from gdpkit.views import View
 
 ITERATIONS = 12
 HALVINGS = 4
-BLOCK, MOST = 4, 56
+BLOCK, MOST = 4, 40
 """Pixels a side of a block, and blocks a side, from which several observations are fitted to each other."""
 
 

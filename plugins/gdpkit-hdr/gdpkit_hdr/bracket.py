@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdpkit import GdpkitError, Problem, estimate
-from gdpkit_hdr import alignment, margins, merging, noise, reading, response
+from gdpkit_hdr import alignment, curves, margins, merging, noise, reading, response
 from gdpkit_hdr.merging import Curve, Seen
 from gdpkit_hdr.reading import Frame
 from gdpkit_hdr.response import Fit, Response
@@ -127,7 +127,7 @@ def _fit(
     count = len(frames)
     if count == 1:
         one = np.zeros(1)
-        return Fit(Response(np.zeros((3, response.BENDS))), one, one, np.zeros((1, 3)), (), 0.0)
+        return Fit(Response(np.zeros((3, curves.BENDS))), one, one, np.zeros((1, 3)), (), 0.0)
     sigmas = [math.hypot(read, math.sqrt(128 * gain)) / 255 for gain, read in noise]
     lights = [f.light for f in frames]
     given = None if None in lights else [math.log2(light) for light in lights if light is not None]
@@ -135,7 +135,10 @@ def _fit(
     if given is None:
         fit = response.fit(pixels, valid, None, sigmas)
         _check_seen(frames, fit)
-        notes.append(f"no exposure times are known, the pixels say {_ratios(fit)} (--times sets them)")
+        notes.append(
+            f"no exposure times are known; the pixels and what cameras' curves are like say {_ratios(fit)}, which is a "
+            "guess (--times sets them)"
+        )
         return fit
     fit = response.fit(pixels, valid, given, sigmas)
     if not _contradict(given, fit):

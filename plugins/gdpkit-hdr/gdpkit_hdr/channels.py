@@ -81,7 +81,7 @@ def places(image: Array) -> torch.Tensor:
     return at.clamp_(0, len(LEVELS) - 1).add_(len(LEVELS) * torch.arange(3, dtype=torch.int32))
 
 
-def taken(table: Array, places: torch.Tensor) -> Array:
-    """What a table (3, LEVELS) has there, (H, W, 3)."""
-    values = torch.from_numpy(np.ascontiguousarray(table, np.float32)).flatten()
-    return values.index_select(0, places.flatten()).view(places.shape).numpy()
+def table(curves: Array) -> Table:
+    """What curves given at LEVELS, (LEVELS, 3), have at places, (H, W, 3)."""
+    values = torch.from_numpy(np.ascontiguousarray(curves.T, np.float32)).flatten()
+    return lambda at: values.index_select(0, at.flatten()).view(at.shape).numpy()

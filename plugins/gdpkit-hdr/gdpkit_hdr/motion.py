@@ -76,11 +76,14 @@ def _surprise(source: Array, target: Array, valid: Mask) -> Array:
             rules.append(_rule(_powers(source.reshape(-1, 3)[few]), wanted.ravel()[few]))
     for wanted, at, told in zip(wholes, places, _told(source, rules), strict=True):
         # Edges may lie a pixel apart after the best of alignments: what is among the neighbours is no contradiction.
-        off = told.clip(cv2.erode(wanted, kernel), cv2.dilate(wanted, kernel)) - told
-        off = np.abs(cv2.GaussianBlur(off, (0, 0), BLUR))
+        off = cv2.min(cv2.max(told, cv2.erode(wanted, kernel)), cv2.dilate(wanted, kernel))
+        off = cv2.GaussianBlur(cv2.subtract(off, told, dst=off), (0, 0), BLUR)
+        np.abs(off, out=off)
         there = told.ravel()[at]
         usual = _usual(np.abs(wanted.ravel()[at] - there), there)
-        np.maximum(score, off / channels.looked_up(told, usual[None]) * (known & (wanted > DARK)), out=score)
+        often = 1 / np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, LEVELS), usual).astype(np.float32)
+        off = cv2.multiply(off, cv2.LUT(cv2.convertScaleAbs(told, alpha=255), often))
+        np.maximum(score, off * (known & (wanted > DARK)), out=score)
     return score
 
 

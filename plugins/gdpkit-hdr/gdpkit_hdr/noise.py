@@ -22,6 +22,8 @@ LEAST = 0.3  # of a level: no camera rounds less
 DARK, WHITE = 0.03, 0.95  # encoded values between which clipping takes nothing from the noise
 BLUR = 2.0  # pixels; by a noisy value itself the noise would be cut at the ends of the range
 CELL = 8  # pixels a side whose mean is one sample
+PLACE, SIDES = 64, 5  # pixels a side of a place that is looked at, and how many a side of a large picture
+MEETING = 3  # pixels, over which what a place shows is mixed with what the next one does
 KNOWN = 0.5  # least share of a cell that both exposures must show inside the range
 QUIET = 0.5  # share of the cells, of those with the least structure: where the response errs, it errs in structure
 BINS, FEWEST = 8, 24  # of brightness, and cells in each
@@ -43,6 +45,9 @@ def lines(
     believed where no neighbour tells, and is the most: a movement or an error of the response leaves texture as well.
     """
     found = []
+    means = [255 * float(image.mean()) for image in images]
+    if len(images) > 1:
+        images, valid = _sampled(images, valid)
     lights = [fit.response.light(image) for image in images] if len(images) > 1 else []
     for k, image in enumerate(images):
         smoothed = 1.0 if placed is None else _smoothed(placed[k])
@@ -54,8 +59,27 @@ def lines(
                 told.append(_points(image, images[j], alike, valid[j] & valid[k]))
         points = np.concatenate(told)
         points[:, 1:] *= smoothed
-        found.append(_line(points, own[k], 255 * float(image.mean())) if len(points) else own[k])
+        found.append(_line(points, own[k], means[k]) if len(points) else own[k])
     return found
+
+
+def _sampled(images: Sequence[Array], valid: Sequence[Mask]) -> tuple[list[Array], list[Mask]]:
+    """Of large pictures SIDES x SIDES places, spread evenly, one below the other; where they meet nothing is valid."""
+    height, width = images[0].shape[:2]
+    if height * width <= (SIDES * PLACE) ** 2 or min(height, width) < PLACE:
+        return list(images), list(valid)
+    down, across = (
+        np.linspace(0, side - PLACE, max(1, min(SIDES**2, round(SIDES * math.sqrt(side / other))))).astype(int)
+        for side, other in ((height, width), (width, height))
+    )
+    corners = [(top, left) for top in down for left in across]
+    within = np.zeros((PLACE, PLACE), bool)
+    within[MEETING:-MEETING, MEETING:-MEETING] = True
+
+    def cut(plane: Array) -> Array:
+        return np.concatenate([plane[top : top + PLACE, left : left + PLACE] for top, left in corners])
+
+    return [cut(image) for image in images], [cut(known) & np.tile(within, (len(corners), 1)) for known in valid]
 
 
 def _points(image: Array, other: Array, alike: Array, valid: Mask) -> Array:
@@ -64,19 +88,16 @@ def _points(image: Array, other: Array, alike: Array, valid: Mask) -> Array:
     alike: the other exposure at the brightness of the image.
     """
     top = channels.brightest(other)
-    known = valid & (top < WHITE) & (top > DARK)
-    found = []
-    for c in range(3):
-        value = np.ascontiguousarray(image[..., c])
-        level = cv2.GaussianBlur(value, (0, 0), BLUR)
-        inside = (known & (level < WHITE) & (level > DARK)).astype(np.uint8)
-        inside = cv2.erode(inside, np.ones((3, 3), np.uint8)).astype(np.float32)
-        detail, apart = (cv2.filter2D(v, cv2.CV_32F, FINE) for v in (value, value - alike[..., c]))
-        slope = cv2.magnitude(cv2.Sobel(level, cv2.CV_32F, 1, 0), cv2.Sobel(level, cv2.CV_32F, 0, 1))
-        share, *means = (_cells(m * inside) for m in (np.ones_like(value), level, detail * apart, slope))
-        shown = share >= KNOWN
-        found.append(np.stack([m[shown] / share[shown] for m in means], axis=1))
-    level, variance, slope = np.concatenate(found).T
+    known = channels.thrice(valid & (top < WHITE) & (top > DARK))
+    level = cv2.GaussianBlur(image, (0, 0), BLUR)
+    inside = (known & (level < WHITE) & (level > DARK)).astype(np.uint8)
+    inside = cv2.erode(inside, np.ones((3, 3), np.uint8)).astype(np.float32)
+    detail, apart = (cv2.filter2D(v, cv2.CV_32F, FINE) for v in (image, image - alike))
+    steps = [cv2.Sobel(level, cv2.CV_32F, *way) for way in ((1, 0), (0, 1))]
+    slope = np.sqrt(steps[0] * steps[0] + steps[1] * steps[1])
+    share, *means = (_cells(m) for m in (inside, level * inside, detail * apart * inside, slope * inside))
+    shown = share >= KNOWN
+    level, variance, slope = (m[shown] / share[shown] for m in means)
     points = []
     for group in np.array_split(level.argsort(), BINS):
         quiet = group[slope[group].argsort()[: int(QUIET * len(group))]]
@@ -100,7 +121,7 @@ def _smoothed(place: Placed) -> float:
 
 def _cells(image: Array) -> Array:
     """Means of whole cells."""
-    height, width = (side // CELL for side in image.shape)
+    height, width = (side // CELL for side in image.shape[:2])
     return cv2.resize(image[: height * CELL, : width * CELL], (width, height), interpolation=cv2.INTER_AREA)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,23 +13,23 @@ import torch
 from numpy.typing import NDArray
 
 from gdpkit import functional
-from gdpkit_hdr import channels
+from gdpkit_hdr import channels, curves, equations
+from gdpkit_hdr.curves import BENDS, basis
 
 Array = NDArray[Any]
 
 DARK, WHITE = 0.03, 0.95  # encoded values between which one exposure is compared with another
-BENDS = 5
 STIFF = 0.3  # how readily the response leaves sRGB's: deviation of a coefficient, in the logarithm of light
-RARE = 0.6  # how unlikely such a power is: its logarithm over this, squared, is a loss
 SHUTTER = 0.03  # deviation of the log of an exposure from what its file, or sRGB, says: shutters are not exact
 FIXED = 3 / 255
 FLOOR = 0.1
-WORTH = 0.85  # a bent curve must bring exposures that much nearer to each other than sRGB's does
-POWERS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of light by sRGB's curve, that a camera's may give instead
+WORTH, WORTH_OF_TWO = 0.85, 0.6
+"""A bent curve must bring exposures that much nearer to each other than sRGB's does. Two without times tell it less
+well than three: what repeats with each step of theirs fits as well (Grossberg and Nayar's self-similar ambiguity)."""
+PLAIN, NEARLY = 2.2, 0.1  # a power of light, as which many programs encode, and how near bends come to its logarithm
 SAMPLES = 5000
 LEAST = 150
 """Samples that two exposures must share before their pixels tell the ratio."""
-ROUNDS = 8
 LEVELS = 4097  # of a curve as a table
 CELL = 4  # pixels a side whose mean is one sample: noise and a remaining shift matter less
 
@@ -70,25 +69,16 @@ class Response:
         return channels.looked_up(image, np.stack(curves))
 
     def _curve(self, levels: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
-        curve: NDArray[np.float64] = decoded(levels) * np.exp(_basis(levels) @ self.bends[channel])
+        curve: NDArray[np.float64] = decoded(levels) * np.exp(basis(levels) @ self.bends[channel])
         return np.maximum.accumulate(curve)  # a fit to few samples may turn back where there are none
 
 
-def decoded(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
-    """sRGB to light."""
-    return functional.srgb_decoded(torch.from_numpy(np.ascontiguousarray(encoded))).numpy()
+decoded = curves.decoded
 
 
 def encoded(light: NDArray[np.floating]) -> NDArray[np.floating]:
     """Light to sRGB, clipped to [0, 1]."""
     return functional.srgb_encoded(torch.from_numpy(np.ascontiguousarray(light)).clamp(0, 1)).numpy()
-
-
-def _basis(z: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Bends of the logarithm of light, white left alone, (..., BENDS): 1 - z, and waves that vanish at both ends."""
-    z = np.asarray(z, np.float64)
-    waves = [np.sin(np.pi * k * z) / k for k in range(1, BENDS)]
-    return np.stack([1 - z, *waves], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +135,10 @@ def fit(
 
     Least squares in the logarithm of light over all pairs of neighbours and next neighbours, reweighted against what
     moved (after Debevec and Malik, "Recovering high dynamic range radiance maps from photographs", SIGGRAPH 1997; the
-    response as a bent sRGB curve, so that few coefficients tell it). Pixels alone hardly tell a power of the light: how
-    far the darkest and the brightest are apart is what `stops` say, and else what sRGB's curve says, unless another
-    power explains the pixels clearly better; those between may move, for shutters are not exact.
+    response as a bent sRGB curve, so that few coefficients tell it). Pixels alone do not tell a power of the light: how
+    far the darkest and the brightest are apart is what `stops` say. Without these it is what sRGB's curve says, or a
+    plain power, where one of them explains the pixels nearly as well as a bent one; else the likeliest by what cameras'
+    curves are like (`curves`). Exposures between may move, for shutters are not exact.
 
     noise: deviation of each exposure, in encoded units.
     """
@@ -164,23 +155,33 @@ def fit(
             at = both[:, c].nonzero()[0]
             rows.append((j, k, c, z[j, at, c], z[k, at, c]))
     seen = tuple(sum(len(r[3]) for r in rows if (r[0], r[1]) == pair) >= LEAST for pair in pairwise(range(count)))
-    plain = _solve(rows, np.zeros(count), np.full(count, 1e-6), noise, bent=False)[1]
-    gauge = plain if stops is None else np.asarray(stops, np.float64) * np.log(2)
+    told = equations.equations(rows, count, noise)
+    still = np.full(count, 1e-6)
+    none = np.zeros(BENDS)
+    power = free = equations.solve(told, np.zeros(count), still, none, None)
+    plain = free[1]
     hold = np.full(count, 1 / SHUTTER**2)
     hold[[0, -1]] = 1e10
-    for k in range(count - 1):
-        if not seen[k] and stops is not None:
-            hold[[k, k + 1]] = 1e10
-    found = []
-    for power in POWERS if stops is None else (1.0,):
-        solved = _solve(rows, power * gauge, hold, noise, bent=True)
-        # A smaller range makes every distance smaller, so it is the distance in proportion that tells.
-        found.append((solved[3] / power * math.exp(math.log(power) ** 2 / RARE**2), solved))
-    least, (bends, logs, balance, spread) = min(found, key=lambda pair: pair[0])
-    straight = _solve(rows, plain if stops is None else gauge, hold, noise, bent=False)
-    if least > WORTH * straight[3]:
-        bends, logs, balance, spread = straight
-    return Fit(Response(bends), logs / np.log(2), plain / np.log(2), balance, seen, spread)
+    if stops is None:
+        centre, precision = curves.likely()
+        gauge = equations.guessed(told, hold, centre, precision)
+        power = equations.solve(replace(told, target=PLAIN * told.ratio), np.zeros(count), still, none, None)
+        straight = min(free, power, key=equations.apart)
+    else:
+        centre, precision = none, np.eye(BENDS) / STIFF**2
+        gauge = np.asarray(stops, np.float64) * np.log(2)
+        for k in range(count - 1):
+            if not seen[k]:
+                hold[[k, k + 1]] = 1e10
+        straight = equations.solve(told, gauge, hold, none, None)
+    best = equations.solve(told, gauge, hold, centre, precision)
+    worth = WORTH_OF_TWO if stops is None and count == 2 else WORTH
+    if equations.apart(best) > worth * equations.apart(straight):
+        best = straight
+        if straight is power and power is not free:  # bends tell it nearly
+            best = equations.solve(told, power[1], hold, curves.plain_power(PLAIN), np.eye(BENDS) / NEARLY**2)
+    bends, logs, balance, spread = best
+    return Fit(Response(np.tile(bends, (3, 1))), logs / np.log(2), plain / np.log(2), balance, seen, spread)
 
 
 def _fixed(z: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -189,53 +190,3 @@ def _fixed(z: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.zeros(z.shape[1], bool)
     same: NDArray[np.bool_] = np.ptp(z, axis=0).max(axis=1) < FIXED
     return same
-
-
-def _solve(
-    rows: Sequence[tuple[int, int, int, NDArray[np.float64], NDArray[np.float64]]],
-    gauge: NDArray[np.float64],
-    hold: NDArray[np.float64],
-    noise: Sequence[float],
-    bent: bool,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Unknowns: bends shared by the channels, the log of each exposure, the balance of two channels against green."""
-    count = len(gauge)
-    unknowns = BENDS + count + 2 * count
-    blocks, targets, sizes = [], [], []
-    for j, k, c, low, high in rows:
-        if not len(low):
-            continue
-        block = np.zeros((len(low), unknowns))
-        block[:, :BENDS] = _basis(high) - _basis(low)
-        block[:, BENDS + j], block[:, BENDS + k] = 1, -1
-        if c != 1:
-            at = BENDS + count + (c // 2) * count
-            block[:, at + j], block[:, at + k] = 1, -1
-        blocks.append(block)
-        targets.append(np.log(decoded(low)) - np.log(decoded(high)))
-        sizes.append(np.hypot(2.2 / low * noise[j], 2.2 / high * noise[k]) + 0.03)
-    ridge = np.zeros(unknowns)
-    ridge[:BENDS] = 1 / STIFF**2 if bent else 1e12
-    ridge[BENDS : BENDS + count] = hold
-    ridge[BENDS + count :] = 1 / 0.05**2
-    centre = np.zeros(unknowns)
-    centre[BENDS : BENDS + count] = gauge
-    if not blocks:
-        return np.zeros((3, BENDS)), gauge, np.zeros((count, 3)), 0.0
-    matrix, target, size = np.concatenate(blocks), np.concatenate(targets), np.concatenate(sizes)
-    share = min(1.0, 3000 / len(target))  # neighbouring cells are not independent: they do not outvote the ridge
-    solution = centre
-    weight = np.ones(len(target))
-    spread = 0.0
-    for _ in range(ROUNDS):
-        w = share * weight / size**2
-        normal = matrix.T @ (matrix * w[:, None]) + np.diag(ridge)
-        solution = np.linalg.solve(normal, matrix.T @ (w * target) + ridge * centre)
-        residual = (matrix @ solution - target) / size
-        spread = float(np.median(np.abs(residual * size)))
-        weight = 1 / (1 + (residual / max(1.0, 2 * float(np.median(np.abs(residual))))) ** 2) ** 2
-    logs = solution[BENDS : BENDS + count]
-    balance = np.zeros((count, 3))
-    balance[:, 0], balance[:, 2] = solution[BENDS + count :].reshape(2, count)
-    balance -= balance.mean(axis=1, keepdims=True)
-    return np.tile(solution[:BENDS], (3, 1)), logs, balance, spread

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cv2
@@ -25,7 +24,7 @@ LOG_SLOPE = 2.2  # of light by encoded values, both in logarithms
 BLACK = 0.012  # below this a value may be the camera's black, and any other exposure knows better
 AROUND = 1.5  # pixels, over which noise is averaged where it is asked whether a value is black or clipped
 NOISY = 2.0  # deviations of its noise that a value may be from that mean
-STEP = 1 / 512  # of the encoded range, over which a slope is taken
+STEP = 32  # of `channels.LEVELS`, over which a slope is taken to either side: a 510th of the encoded range
 STRIP = 2**14  # pixels that are worked on at once: a processor's cache holds what is found of them by the way
 
 
@@ -63,18 +62,11 @@ def judged(
         factor: of light, per channel: the balance of the reference over its own.
         gain: its light in units of the reference's.
     """
-    values = channels.LEVELS[None, :, None].repeat(3, axis=2)
-    light = curve.light(values) * factor
-    spread = noise_of(noise, values)
-    sigma_of, straight_of, deviation_of, light_of, alike_of = (
-        partial(channels.taken, table[0].T)
-        for table in (
-            spread,
-            response.encoded(light),
-            spread * _slope(curve, values, factor),
-            light / gain,
-            response.encoded(light / gain),
-        )
+    light = curve.light(channels.LEVELS[None, :, None].repeat(3, axis=2))[0] * factor
+    straight = response.encoded(light)
+    spread = noise_of(noise, channels.LEVELS)[:, None] * _slope(straight)
+    straight_of, deviation_of, light_of, alike_of = (
+        channels.table(curves) for curves in (straight, spread, light / gain, response.encoded(light / gain))
     )
     recorded, deviation = np.empty_like(image), np.empty_like(image)
     clipped = np.empty(image.shape, bool)
@@ -82,18 +74,18 @@ def judged(
     level = cv2.GaussianBlur(image, (0, 0), AROUND)
     for rows in strips(image):
         part, around = image[rows], level[rows]
-        places = channels.places(part)
-        sigma = sigma_of(places)
+        sigma = noise_of(noise, part)
         np.clip(around, part - NOISY * sigma, part + NOISY * sigma, out=around)
         over = (part >= FULL) | ((around >= CLIPPED - sigma) & (part >= CLIPPED - 3 * sigma))
         np.logical_and(over, channels.thrice(known[rows]), out=clipped[rows])
+        places = channels.places(part)
         np.maximum(straight_of(places), clipped[rows], out=recorded[rows])
         deviation[rows] = deviation_of(places)
     top = cv2.dilate(channels.brightest(level), np.ones((3, 3), np.uint8))
     whole = channels.thrice((0.2 + 0.8 * ramp((1 - top) / (1 - FADING))).astype(np.float32))
     trust = np.empty_like(image)
     for rows in strips(image):
-        trust[rows] = _trust(level[rows], whole[rows], sigma_of(channels.places(image[rows])), clipped[rows])
+        trust[rows] = _trust(level[rows], whole[rows], noise_of(noise, image[rows]), clipped[rows])
     return Judged(image, recorded, deviation, level, trust, clipped, light_of, alike_of)
 
 
@@ -107,15 +99,16 @@ def strips(image: Array) -> Iterator[slice]:
 def noise_of(noise: tuple[float, float], image: Array) -> Array:
     """The deviation of noise (gain, read) at encoded values, in their units."""
     gain, read = noise
-    sigma: Array = np.sqrt(np.maximum(gain * 255 * image, 0) + read**2) / 255
-    return sigma
+    variance = np.maximum(image, 0)
+    variance *= gain / 255
+    variance += (read / 255) ** 2
+    return np.sqrt(variance, out=variance)
 
 
-def _slope(curve: Response, values: Array, factor: Array) -> Array:
-    """How much more the value brought to sRGB varies than the recorded one."""
-    up = response.encoded(curve.light(np.minimum(values + STEP, 1)) * factor)
-    down = response.encoded(curve.light(np.maximum(values - STEP, 0)) * factor)
-    slope: Array = np.clip((up - down) / (2 * STEP), 0.2, 5)
+def _slope(straight: Array) -> Array:
+    """How much more the value brought to sRGB varies than the recorded one, both (LEVELS, 3)."""
+    ends = np.pad(straight, ((STEP, STEP), (0, 0)), mode="edge")
+    slope: Array = np.clip((ends[2 * STEP :] - ends[: -2 * STEP]) * ((len(straight) - 1) / (2 * STEP)), 0.2, 5)
     return slope
 
 
@@ -141,18 +134,26 @@ def compressed(one: Judged, darker: Judged, noise: tuple[float, float], rows: sl
     noise: (gain, read) of the darker one.
     """
     level, less = one.level[rows], darker.level[rows]
-    rolled = ramp((level - ROLLED) / (FADING - ROLLED))
+    rolled = ramp((level - ROLLED) * np.float32(1 / (FADING - ROLLED)))
+    rolled *= level < CLIPPED
     if not rolled.any():
         return rolled[..., :1]
-    light, says = (of(channels.places(at)) for of, at in ((one.light_of, level), (darker.light_of, less)))
-    relative = LOG_SLOPE * noise_of(noise, less) / np.maximum(less, BLACK)
-    more = np.log(np.maximum(says, 1e-5) / np.maximum(light, 1e-5)) - NOISY * relative
-    found: Array = channels.brightest(rolled * ramp(more / MORE - 1) * (level < CLIPPED))[..., None]
-    return found
+    light, says = (
+        np.maximum(of(channels.places(at)), 1e-5) for of, at in ((one.light_of, level), (darker.light_of, less))
+    )
+    more = np.asarray(cv2.log(np.divide(says, light, out=says)))
+    relative = noise_of(noise, less)
+    relative /= np.maximum(less, BLACK)
+    relative *= NOISY * LOG_SLOPE
+    more -= relative
+    rolled *= ramp(more / MORE - 1)
+    return channels.brightest(rolled)[..., None]
 
 
 def ramp(x: Array) -> Array:
     """From 0 at 0 to 1 at 1, smoothly."""
     x = np.clip(x, 0, 1)
-    risen: Array = x * x * (3 - 2 * x)
+    risen: Array = 3 - 2 * x
+    x *= x
+    risen *= x
     return risen
