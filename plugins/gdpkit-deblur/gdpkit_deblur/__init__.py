@@ -119,7 +119,7 @@ class Deblur(PhotoTask):
         pixels, kernel = observation.image, self._blur().weights()
         white, other = self._estimated(pixels, kernel)
         noise = self._noise(observation, white, other)
-        boundary = self._told_border(pixels, kernel, noise)
+        boundary = self._border if self.light == "linear" else self._told_border(pixels, kernel, noise)
         program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
         light = not program and self._of_light(problem.source, pixels, kernel, noise / 255, boundary)
         boundary = "valid" if light and self.boundary == "auto" else boundary
@@ -167,8 +167,11 @@ class Deblur(PhotoTask):
 
     def _blurred(self, problem: Problem, blur: Blur | BlindBlur, noise: float) -> Problem:
         """The problem of this blur and its noise, in 0..255."""
-        (observation,) = problem.observations
+        from gdpkit import grey
+
+        (observation,), source = problem.observations, problem.source
         sigma = UNSEEN * noise if self.noise is None and blur.boundary == "valid" else noise
+        sigma = grey.told(sigma, source is not None and source.grey)
         return replace(problem, observations=(replace(observation, sigma=sigma, degradation=blur),))
 
     def _noise(self, observation: Observation, white: float, other: float) -> float:
@@ -207,6 +210,9 @@ class Deblur(PhotoTask):
 
     def finish(self, result: Result) -> Tensor:
         """The part that the photograph shows; what the blur brought in from beyond its border is cut off."""
+        source = result.problem.source
+        if self.blind and source is not None and not result.problem.observations[0].degradation.search:  # type: ignore[attr-defined]
+            return source.pixels
         image = super().finish(result)
         height, width = result.problem.observations[0].image.shape[-2:]
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
@@ -218,8 +224,10 @@ class Deblur(PhotoTask):
             return self.light == "linear"
         from gdpkit_deblur import light
 
-        against = (0.0 if boundary == "valid" else MIRRORED) - (CAMERA if _of_camera(source) else 0.0)
-        return light.odds(pixels, kernel, sigma) > against
+        # In a JPEG noise hides the border, and a program's trial is rarely one.
+        plain = source is None or source.coding is None
+        against = MIRRORED if boundary != "valid" and plain else 0.0
+        return light.odds(pixels, kernel, sigma) > against - (CAMERA if _of_camera(source) else 0.0)
 
     def _estimated(self, pixels: Tensor, kernel: Tensor) -> tuple[float, float]:
         """White noise and other errors, in 0..255, with the rounding of the file; 0 where the noise is given."""

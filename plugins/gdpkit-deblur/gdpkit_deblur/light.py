@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit import functional, overexposure, weighed_blur
+from gdpkit import grey as grey_noise
 from gdpkit.blind_spectrum import Spectrum
 from gdpkit_deblur.noise import CLEAR, middle
 from gdpkit_deblur.roughly import borderless
@@ -44,7 +45,7 @@ def odds(image: Tensor, kernel: Tensor, sigma: float) -> float:
     """
     image = middle(image, SIDE)
     grey = image.mean((0, 1))[None, None]
-    light, noise = functional.srgb_decoded(grey), max(LEAST, sigma / math.sqrt(image.shape[1]))
+    light, noise = functional.srgb_decoded(grey), max(LEAST, sigma / math.sqrt(grey_noise.channels(image)))
     values = borderless(grey, kernel, noise)
     lit = weighed_blur.encoded(borderless(light, kernel, noise))
     clear = _clear(image)

@@ -7,7 +7,7 @@ import torch
 from gdpkit_deblur import Deblur
 from skimage import data
 
-from gdpkit import Degradation, chain, functional, images
+from gdpkit import Degradation, chain, functional, images, restore
 
 STAGES = {
     "disk:3": "kernel=disk,radius=3",
@@ -59,3 +59,22 @@ def test_a_mistaken_number_is_noticed(right: str, wrong: str) -> None:
     (note,) = (n for n in notes if "clearly better" in n)
     assert f"--kernel {right.split(':')[0]}:{float(right.split(':')[1].split(',')[0]):.1f}" in note
     assert not any("clearly better" in n for n in told(image, right)[1])
+
+
+def test_grey_noise_is_not_taken_for_the_picture() -> None:
+    cut = torch.from_numpy(data.camera()[100:228, 100:228] / 255).float()[None, None]
+    soft = chain(["blur:kernel=disk,radius=3,boundary=valid"])(cut)
+    drawn = torch.randn(soft.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (255 * (soft + 3 / 255 * drawn).clamp(0, 1)).round() / 255
+    found = restore("deblur", image=noisy, kernel="disk:3", light="encoded", device="cpu").tensor
+    wanted = cut[..., 3:-3, 3:-3]
+    assert (found - wanted).square().mean() < (noisy - wanted).square().mean() / 2
+
+
+@pytest.mark.parametrize(
+    "name, rows, columns", [("astronaut", (0, 96), (170, 266)), ("chelsea", (50, 178), (200, 328))]
+)
+def test_sharp_pictures_are_left_alone(name: str, rows: tuple[int, int], columns: tuple[int, int]) -> None:
+    sharp = torch.from_numpy(getattr(data, name)()[slice(*rows), slice(*columns)] / 255).permute(2, 0, 1)[None].float()
+    model = Deblur(image=images.to_array(sharp), blind=True, size=9).problem().observations[0].degradation
+    assert not model.search  # type: ignore[attr-defined]
