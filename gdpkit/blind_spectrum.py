@@ -143,7 +143,7 @@ def simplest(spectrum: Spectrum, kernel: Tensor) -> Tensor:
 
         near = [starts[k] for k in _correlations(shapes, kernel).argsort(descending=True)[:TRIED].tolist()]
         for start in sorted(near, key=partial(cost, seen=few))[:DESCENDED]:
-            made = _fitted(make(_descended(cost, start, steps)), size)
+            made = _fitted(make(descended(cost, start, steps)), size)
             misfit = spectrum.misfit(made)
             clearly = misfit < free - CLEARLY
             if misfit < least and correlation(made, kernel) > (LESS_ALIKE if clearly else ALIKE):
@@ -196,7 +196,7 @@ def _shapes(size: int) -> list[Tensor]:
     return [torch.stack([_fitted(make(p), size).float() for p in starts]) for make, starts, _ in _families(size)]
 
 
-def _descended(cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]) -> Parameters:
+def descended(cost: Callable[[Parameters], float], start: Parameters, steps: Sequence[float]) -> Parameters:
     """The least cost found by stepping along one parameter at a time, with steps that halve."""
     at, least = start, cost(start)
     for halving in range(HALVINGS):

@@ -53,8 +53,10 @@ def prox(
         kernel: k, (h, w) or (B, h, w) with odd sides.
         sigma: (B, 1, 1, 1), in the units of the image, as `noise`.
         noise: the deviation of y.
-        weight: w of every value of y, in [0, 1], broadcastable with y; None: 1.
+        weight: w of every value of y, broadcastable with y; None: 1.
     """
+    if weight is not None and (most := float(weight.max())) > 1:
+        weight, noise = weight / most, noise / most**0.5
     if float(sigma.max()) > FURTHEST * noise:
         return None
     height, width = image.shape[-2:]
@@ -96,7 +98,8 @@ class _Unseen:
     def solved(self, told: Tensor, noise: float, least: float) -> Tensor:
         """The plane of u, by conjugate gradients; each item of the batch by itself."""
         rhs = self._of(self._smoothed(told))
-        u = solvers.settled(self._products, rhs, self._nearly, least * noise**2 * rhs[0].numel(), ITERATIONS)
+        own = least * noise**2 * (self._hidden > 0).flatten(1).sum(1).view(-1, 1, 1)
+        u = solvers.settled(self._products, rhs, self._nearly, own, ITERATIONS)
         return self._on_plane(u)
 
     def _products(self, u: Tensor) -> Tensor:

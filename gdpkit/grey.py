@@ -10,6 +10,19 @@ from gdpkit.components import Degradation
 FELT = 1.0  # of 0..255: weaker noise, as of rounding, is alike in the channels without harm
 
 
+def channels(image: Tensor) -> int:
+    """Of how many channels (B, C, H, W) the noise is its own: of one where all are alike."""
+    return 1 if bool((image == image[:, :1]).all()) else image.shape[1]
+
+
+def told(sigma: float, is_grey: bool) -> float:
+    """What a prior of colour photographs is told of noise, 0..255, that is alike in three channels.
+
+    All of it lies on one of three axes of colour: as much as of noise that has sqrt(3) times that in every channel.
+    """
+    return 3**0.5 * sigma if is_grey and sigma >= FELT else sigma
+
+
 def is_seen_in_place(degradation: Degradation, observed: Tensor) -> bool:
     """Whether D shows each pixel of a picture (B, 1, H, W) by itself and where it is, or not at all."""
     _, height, width = observed.shape[1:]

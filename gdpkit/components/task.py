@@ -97,7 +97,8 @@ class PhotoTask(Task):
             noisy = picture.grey and degradation.noise_sigma >= grey.FELT
             coloured = noisy and grey.is_seen_in_place(degradation, observed)
             if coloured:
-                observed, sigma, recorder = grey.coloured(observed, sigma, weight), 3**0.5 * sigma, None
+                observed, recorder = grey.coloured(observed, sigma, weight), None
+            sigma = grey.told(sigma, noisy)
             observed = functional.with_channels(observed, 3)
         return Problem((Observation(observed, degradation, sigma, weight, coloured, recorder),), source=picture)
 

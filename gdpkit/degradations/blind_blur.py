@@ -48,6 +48,9 @@ class BlindBlur(Degradation):
                 f"blind-blur: size must be odd, so that the kernel has a middle: {right}, not {self.size}"
             )
 
+        if not self.search and self.boundary == "valid":
+            raise GdpkitError("blind-blur: search=false leaves the image as it is, with boundary=reflect only")
+
     def __call__(self, image: Tensor, *, kernel: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) and (B, size, size) -> the same size; smaller by size - 1 for "valid"."""
         from gdpkit import convolution, weighed_blur
@@ -115,7 +118,9 @@ class BlindBlur(Degradation):
 
         if not self.search:
             return blind.point(self.size).to(observed), True
-        return blind.guess(self._grey(observed)[0], self.size, self._error(observed))
+        seen = observed.detach().cpu()  # so that whoever asks again, on a GPU, asks the same
+        kernel, simple = blind.guess(self._grey(seen)[0], self.size, self._error(seen))
+        return kernel.to(observed), simple
 
     def gained(self, observed: Tensor, kernel: Tensor) -> float:
         """How much better a kernel explains the spectrum of one observation (1, C, H, W) than no blur does.
@@ -167,8 +172,11 @@ class BlindBlur(Degradation):
             image = image[..., edge:-edge, edge:-edge]
         grey = zip(self._grey(image).cpu(), self._grey(observed).cpu(), unknowns["kernel"].cpu(), strict=True)
         errors = [self._error(seen[None]) for seen in observed]
-        refined = torch.stack([blind.refined(*each, error) for each, error in zip(grey, errors, strict=True)])
-        return {"kernel": refined.to(image.device)}
+        refined = [
+            now if stays else blind.refined(sharp, seen, now, error)
+            for (sharp, seen, now), error, stays in zip(grey, errors, kept, strict=True)
+        ]
+        return {"kernel": torch.stack(refined).to(image.device)}
 
     def clean_shape(self, observed_shape: Shape) -> Shape:
         """The same, or larger by size - 1 where the boundary is "valid"."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit import Degradation, GdpkitError, Observation, PhotoTask, Problem, Result, Task, hookimpl, param, params
 from gdpkit.degradations.blind_blur import BlindBlur
-from gdpkit.degradations.blur import BOUNDARIES, LIGHTS, Blur
+from gdpkit.degradations.blur import BOUNDARIES, LIGHTS, PARAMETERS, Blur
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ UNSEEN = 1.25
 them explains errors as well, and an estimate that is 5 % low puts a weave over dark fur (6 photographs, 4 kernels)."""
 QUIET = 2.0
 """Noise, in 0..255, through which borders tell whether a program blurred; with more, mirrored ones do no harm."""
-CAMERA, MIRRORED = 2.0, 2.0
+CAMERA, MIRRORED = 2.0, 4.0
 """What a camera's exposure time in a file adds to the logarithm of the odds that light was blurred, and what mirrored
 borders, which no scene has, take from it. Without either, both are as likely: most photographs that someone gives a
 kernel for were blurred by a camera, most files made for trials by a program."""
@@ -41,6 +41,9 @@ TOLD = 1.0  # in 0..255: errors of other kinds than noise that the user is told 
 UNEXPLAINED = (
     "neither the scene nor white noise explains all that this kernel would not have left (the file may have been "
     "compressed or resized, its noise smoothed, or the kernel be too wide): it counts as noise of sigma {:.1f}"
+)
+BETTER = (
+    "{kernel} explains the photograph clearly better than the kernel that was given: --kernel {kernel} may be right"
 )
 LEFT = (
     "no blur was found that could be undone without doing harm, so the picture is left as it is: it may be sharp, or "
@@ -116,12 +119,29 @@ class Deblur(PhotoTask):
         pixels, kernel = observation.image, self._blur().weights()
         white, other = self._estimated(pixels, kernel)
         noise = self._noise(observation, white, other)
-        boundary = self._told_border(pixels, kernel, noise)
+        boundary = self._border if self.light == "linear" else self._told_border(pixels, kernel, noise)
         program = self.light == "auto" and boundary != "valid" and (self.boundary != "auto" or noise < QUIET)
         light = not program and self._of_light(problem.source, pixels, kernel, noise / 255, boundary)
         boundary = "valid" if light and self.boundary == "auto" else boundary
         blur = replace(self._blur(), boundary=boundary, light="linear" if light else "encoded")
-        return self._blurred(self._noted(problem, noise, other), blur, noise)
+        told = self._with_better(self._noted(problem, noise, other), blur)
+        return self._blurred(told, blur, noise)
+
+    def _with_better(self, problem: Problem, blur: Blur) -> Problem:
+        """Noted where a kernel near to the given one explains the photograph better."""
+        from gdpkit_deblur import nearby
+
+        (observation,), source = problem.observations, problem.source
+        given = {
+            name: value if (value := getattr(blur, name)) is not None else default
+            for name, default in PARAMETERS[blur.kernel].items()
+        }
+        lossy = observation.sigma if observation.sigma >= QUIET else 0.0
+        found = nearby.better(observation.image, blur.kernel, given, lossy / 255, light=blur.light == "linear")
+        if not found or source is None:
+            return problem
+        spec = ",".join(f"{value:.1f}" for value in found.values())
+        return replace(problem, source=source.noted(BETTER.format(kernel=f"{blur.kernel}:{spec}")))
 
     def _of_unknown(self, problem: Problem) -> Problem:
         from gdpkit import estimate
@@ -147,8 +167,11 @@ class Deblur(PhotoTask):
 
     def _blurred(self, problem: Problem, blur: Blur | BlindBlur, noise: float) -> Problem:
         """The problem of this blur and its noise, in 0..255."""
-        (observation,) = problem.observations
+        from gdpkit import grey
+
+        (observation,), source = problem.observations, problem.source
         sigma = UNSEEN * noise if self.noise is None and blur.boundary == "valid" else noise
+        sigma = grey.told(sigma, source is not None and source.grey)
         return replace(problem, observations=(replace(observation, sigma=sigma, degradation=blur),))
 
     def _noise(self, observation: Observation, white: float, other: float) -> float:
@@ -187,6 +210,9 @@ class Deblur(PhotoTask):
 
     def finish(self, result: Result) -> Tensor:
         """The part that the photograph shows; what the blur brought in from beyond its border is cut off."""
+        source = result.problem.source
+        if self.blind and source is not None and not result.problem.observations[0].degradation.search:  # type: ignore[attr-defined]
+            return source.pixels
         image = super().finish(result)
         height, width = result.problem.observations[0].image.shape[-2:]
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
@@ -198,8 +224,10 @@ class Deblur(PhotoTask):
             return self.light == "linear"
         from gdpkit_deblur import light
 
-        against = (0.0 if boundary == "valid" else MIRRORED) - (CAMERA if _of_camera(source) else 0.0)
-        return light.odds(pixels, kernel, sigma) > against
+        # In a JPEG noise hides the border, and a program's trial is rarely one.
+        plain = source is None or source.coding is None
+        against = MIRRORED if boundary != "valid" and plain else 0.0
+        return light.odds(pixels, kernel, sigma) > against - (CAMERA if _of_camera(source) else 0.0)
 
     def _estimated(self, pixels: Tensor, kernel: Tensor) -> tuple[float, float]:
         """White noise and other errors, in 0..255, with the rounding of the file; 0 where the noise is given."""

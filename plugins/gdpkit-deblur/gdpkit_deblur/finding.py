@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gdpkit import Observation, estimate, functional, weighed_blur
+from gdpkit import Observation, estimate, functional, grey, weighed_blur
 from gdpkit.degradations.blind_blur import BlindBlur
 from gdpkit_deblur import trust
 
@@ -38,8 +38,8 @@ def found(
     """
     pixels = observation.image
     known = max(observation.sigma, estimate.noise_sigma(pixels) if noise is None else noise)
-    white = known < LOUD  # and so smaller in grey values, which are means of three
-    blur = replace(blur, noise=known / 3**0.5 if white else known)
+    white = known < LOUD  # and so smaller in grey values, which are means of the channels
+    blur = replace(blur, noise=known / grey.channels(pixels) ** 0.5 if white else known)
     if light != "auto":
         blur = replace(blur, light=light)
         return blur, blur.guess(pixels)[1]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gdpkit import blind, convolution, overexposure
+from gdpkit import grey as grey_noise
 from gdpkit_deblur.noise import middle
 
 GROWN = 0.012
@@ -21,6 +22,7 @@ SURE = 0.3  # what a free kernel has to gain in a noisy file
 SOFTER = 0.9  # what edges keep at least, besides noise: a kernel that is undone through strong noise sharpens nothing
 SAFE = 2.0  # times the noise, for a trial by Wiener's filter, which rings more than what the prior makes of it
 LOW = 0.02, 0.1  # frequencies, of the sampling rate, at which the power of the scene is read
+ENOUGH = 256  # pixels a side; the spectra of smaller pictures tell less, and sharp ones gain by chance
 CLEAR = 0.1  # so much of a picture must be away from white, or it is looked at as a whole
 
 
@@ -34,16 +36,20 @@ def is_trusted(image: Tensor, kernel: Tensor, sigma: float, *, simple: bool, gai
         simple: whether it is one of few parameters, which the spectrum tells; the phase of others it does not.
         gained: how much better it explains the spectrum than no blur, `BlindBlur.gained`.
     """
-    if gained < blind.DOUBT:
+    if gained < blind.DOUBT * max(1.0, ENOUGH / min(image.shape[-2:])):
         return False
     grey = middle(image).mean((0, 1))
     sharp = undone(grey, kernel, SAFE * sigma / 255).clamp(0, 1)
     seen = _where(middle(image), kernel)
+    if not bool(seen[1:, 1:].any()):
+        return False
     (before, soft), (after, steep) = (_edges(picture, seen) for picture in (grey, sharp))
     steeper = steep / max(soft, 1e-12)
     if sigma > NOISY and (steeper > (STEEPEST if simple else STEEPER) or (not simple and gained < SURE)):
         return False
-    own = soft**2 - 4 * (sigma / 255) ** 2 / image.shape[1]  # two differences; of grey values, which are means
+    own = soft**2 - 4 * (sigma / 255) ** 2 / grey_noise.channels(
+        image
+    )  # two differences; of grey values, which are means
     if steep < SOFTER * math.sqrt(max(0.0, own)):
         return False
     return simple or after < before + GROWN

@@ -15,7 +15,7 @@ POWERS = np.exp(np.linspace(np.log(0.45), np.log(1.5), 25))
 """Of light as the most likely curve tells it, among which that of a camera is sought that tells no times."""
 USUAL, RARE = 0.85, 0.35  # such a power, and the deviation of its logarithm: cameras add contrast
 TOLD = 1000  # samples that count where the power is sought: neighbouring cells are not independent
-WHOLE = 0.3  # stops from whole ones, by which guessed steps are taken for whole ones
+WHOLE = 0.3  # stops from whole ones; where all guessed steps are nearer, their sum is taken for whole
 ROUNDS = 8
 SETTLED = 1e-5  # of a logarithm of light: solutions that move less stand still
 
@@ -131,7 +131,7 @@ def guessed(
     """The logs of exposures that nothing tells but the pixels and what curves are likely.
 
     The likeliest power of those that the mean curve tells: for each, the bends that it needs are found and judged.
-    Steps near to whole stops are taken for whole ones, as cameras make them.
+    Where all steps are near to whole stops, as cameras make them, their sum is taken for whole.
     """
     count, target = told.count, told.target - told.matrix[:, :BENDS] @ centre
     logs = solve(told, np.zeros(count), np.full(count, 1e-6), centre, None)[1]

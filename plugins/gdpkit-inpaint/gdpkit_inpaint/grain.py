@@ -73,6 +73,7 @@ def _of_one(pixels: Tensor, kept: Tensor, repaired: Tensor, drawn: Tensor) -> Te
     power = torch.stack(powers)  # (groups, axes, 64)
     strength = power[..., sums >= LOWEST].mean((1, 2)).sqrt()
     shape = (power / strength.square().clamp_min(1e-12).view(-1, 1, 1)).mean(0)
+    shape = shape / shape[:, sums >= LOWEST].mean().clamp_min(1e-12)  # groups without noise have no shape
     shape[:, sums < LOWEST] = shape[:, sums == LOWEST].mean(1, keepdim=True)
     noise = torch.einsum("oc,ohw->chw", axes, _shaped(drawn, shape.sqrt().view(-1, SIDE, SIDE)))
     luma = torch.einsum("c,chw->hw", axes[0], repaired)

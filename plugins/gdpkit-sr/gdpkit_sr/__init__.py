@@ -51,6 +51,8 @@ class SuperResolution(PhotoTask):
 
     def problem(self) -> Problem:
         """One observation: the photograph, with its noise."""
+        from gdpkit import grey
+
         problem = super().problem()
         (seen,), source = problem.observations, problem.source
         assert source is not None
@@ -59,7 +61,7 @@ class SuperResolution(PhotoTask):
             return problem
         if self.noise is None:
             source = source.noted(noise.said("--noise"))
-        seen = replace(seen, sigma=math.hypot(seen.sigma, noise.sigma))
+        seen = replace(seen, sigma=math.hypot(seen.sigma, grey.told(noise.sigma, source.grey)))
         return replace(problem, observations=(seen,), source=source)
 
     def finish(self, result: Result) -> Tensor:
