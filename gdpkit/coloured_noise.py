@@ -61,6 +61,16 @@ class Found:
         return f"noise of sigma {self.sigma:.1f} was found; {option} sets another"
 
 
+def in_quiet_places(image: Tensor) -> float:
+    """The deviation, 0..255, of middle frequencies of luma where a photograph is quietest, of one brightness at least.
+
+    No noise is stronger; fine texture that is everywhere counts as well. 0 for sides below 64 pixels.
+    """
+    if min(image.shape[-2:]) < SMALLEST:
+        return 0.0
+    return min((float(group.levels[0, 1]) for group in _groups(image)), default=0.0)
+
+
 NOTHING = Found(0.0, 0.0, False)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from gdpkit_deblur import Deblur
+from PIL import Image
 from skimage import data
 
-from gdpkit import Degradation, chain, functional, images, restore
+from gdpkit import Degradation, chain, convolution, functional, images, kernels, restore
 
 STAGES = {
     "disk:3": "kernel=disk,radius=3",
@@ -59,6 +62,19 @@ def test_a_mistaken_number_is_noticed(right: str, wrong: str) -> None:
     (note,) = (n for n in notes if "clearly better" in n)
     assert f"--kernel {right.split(':')[0]}:{float(right.split(':')[1].split(',')[0]):.1f}" in note
     assert not any("clearly better" in n for n in told(image, right)[1])
+
+
+@pytest.mark.parametrize("deviation", [0.0, 12.0])
+def test_noise_that_a_camera_smoothed_is_found_in_its_jpeg(deviation: float, tmp_path: Path) -> None:
+    blurred = seen("motion:11,30", photograph(), "linear")
+    drawn = torch.randn(blurred.shape, generator=torch.Generator().manual_seed(0))
+    noisy = blurred + deviation / 255 * convolution.convolve(drawn, kernels.gaussian(0.8), "reflect")
+    Image.fromarray((255 * images.to_array(noisy.clamp(0, 1))).round().astype("uint8")).save(
+        tmp_path / "a.jpg", quality=95
+    )
+    problem = Deblur(image=tmp_path / "a.jpg", kernel="motion:11,30").problem()
+    assert problem.source is not None
+    assert any("not white" in note for note in problem.source.notes) is (deviation > 0)
 
 
 def test_grey_noise_is_not_taken_for_the_picture() -> None:
