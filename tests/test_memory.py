@@ -16,6 +16,7 @@ from gdpkit import (
     Prior,
     budget,
     choices,
+    coloured_noise,
     dct,
     distances,
     estimate,
@@ -193,7 +194,8 @@ def test_a_run_holds_no_more_images_than_are_counted_for_it(
 ) -> None:
     for module in (functional, pointwise, budget):
         monkeypatch.setattr(module, "STRIP", SIDE * SIDE // 8)
-    monkeypatch.setattr(estimate, "MOST_BLOCKS", 1000)  # which of large photographs are as many
+    for module in (estimate, coloured_noise):  # of large photographs there are as many
+        monkeypatch.setattr(module, "MOST_BLOCKS", 1000)
     monkeypatch.setattr(budget, "HEAP", 0)  # tensors are counted here, not what is left between them
     side = SIDE // 2 if task == "sr" else SIDE
     image = picture(1, 3, side, side) * (0.2 if task in ("restore", "lowlight") else 1)

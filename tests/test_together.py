@@ -46,9 +46,9 @@ def stated(task: str, images: Sequence[Tensor], prior: Prior | None = None, **op
     ("task", "options", "prior"),
     [
         ("denoise", {"sigma": 25.0}, None),
-        ("sr", {"scale": 2}, None),
-        ("sr", {"scale": 2, "kernel": "bicubic"}, None),
-        ("sr", {"scale": 2}, "embedded"),
+        ("sr", {"scale": 2, "noise": 0.0}, None),
+        ("sr", {"scale": 2, "noise": 0.0, "kernel": "bicubic"}, None),
+        ("sr", {"scale": 2, "noise": 0.0}, "embedded"),
     ],
 )
 def test_each_is_what_it_is_alone(task: str, options: dict[str, Any], prior: str | None) -> None:
