@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gdpkit.components import Degradation, Shape, SingularSystem, Unknowns
-from gdpkit.degradations.blur import LIGHTS
+from gdpkit.components import Shape, SingularSystem, Unknowns
+from gdpkit.degradations.optics import LIGHTS, Optics
 from gdpkit.errors import GdpkitError, ImageError
 from gdpkit.params import param
 
@@ -18,7 +18,7 @@ LOUD = 2.0  # known errors, in 0..255, from which the edges of an estimate move 
 
 
 @dataclass(frozen=True)
-class BlindBlur(Degradation):
+class BlindBlur(Optics):
     """Blur the image by a kernel that nobody knows: y = k * x, k from 0 and summing to one.
 
     The first guess is found coarse to fine from the observation alone (`gdpkit.blind`); each `fit` then moves the
@@ -53,21 +53,7 @@ class BlindBlur(Degradation):
 
     def __call__(self, image: Tensor, *, kernel: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) and (B, size, size) -> the same size; smaller by size - 1 for "valid"."""
-        from gdpkit import convolution, weighed_blur
-
-        if self.linear:
-            return convolution.convolve(image, kernel, self.boundary)
-        return weighed_blur.encoded(convolution.convolve(weighed_blur.decoded(image), kernel, self.boundary))
-
-    @property
-    def linear(self) -> bool:  # type: ignore[override]
-        """Unless it averages light, of pictures that hold it encoded."""
-        return self.light == "encoded"
-
-    @property
-    def optical(self) -> bool:  # type: ignore[override]
-        """Where the scene goes on beyond the border: a lens or a hand blurred it, no program."""
-        return self.boundary == "valid"
+        return self.averaged(image, kernel)
 
     def adjoint(self, observed: Tensor, *, kernel: Tensor) -> Tensor:
         """The transpose."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdpkit.components import Degradation, Shape, SingularSystem
+from gdpkit.components import Shape, SingularSystem
+from gdpkit.degradations.optics import LIGHTS, Optics
 from gdpkit.errors import GdpkitError
 from gdpkit.params import param
 
@@ -23,12 +24,11 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 }
 """The parameters of each kernel, with what they are where they are not given."""
 
-LIGHTS = ("encoded", "linear")
 BOUNDARIES = ("reflect", "replicate", "circular", "valid")
 
 
 @dataclass(frozen=True)
-class Blur(Degradation):
+class Blur(Optics):
     """Blur the image by a kernel: y = k * x.
 
     `gaussian` (sigma, size), `box` (size), `motion` (length, angle), `disk` (radius), or `file`: a picture or .npy
@@ -84,14 +84,10 @@ class Blur(Degradation):
 
     def __call__(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) -> the same size; smaller by the kernel less one pixel where the boundary is "valid"."""
-        from gdpkit import convolution, weighed_blur
-
         kernel = self.weights()
         if self.boundary == "valid":
             self._check_room(image, kernel)
-        if self.linear:
-            return convolution.convolve(image, kernel, self.boundary)
-        return weighed_blur.encoded(convolution.convolve(weighed_blur.decoded(image), kernel, self.boundary))
+        return self.averaged(image, kernel)
 
     def _check_room(self, image: Tensor, kernel: Tensor) -> None:
         (rows, columns), (height, width) = kernel.shape, image.shape[-2:]
@@ -99,16 +95,6 @@ class Blur(Degradation):
             raise GdpkitError(
                 f"blur: nothing is left of {width}x{height} pixels by a kernel of {columns}x{rows} with boundary=valid"
             )
-
-    @property
-    def linear(self) -> bool:  # type: ignore[override]
-        """Unless it averages light, of pictures that hold it encoded."""
-        return self.light == "encoded"
-
-    @property
-    def optical(self) -> bool:  # type: ignore[override]
-        """Where the scene goes on beyond the border: a lens or a hand blurred it, no program."""
-        return self.boundary == "valid"
 
     def adjoint(self, observed: Tensor) -> Tensor:
         """The transpose."""

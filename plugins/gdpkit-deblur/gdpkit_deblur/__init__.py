@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gdpkit import Degradation, GdpkitError, Observation, PhotoTask, Problem, Result, Task, hookimpl, param, params
 from gdpkit.degradations.blind_blur import BlindBlur
-from gdpkit.degradations.blur import BOUNDARIES, LIGHTS, PARAMETERS, Blur
+from gdpkit.degradations.blur import BOUNDARIES, PARAMETERS, Blur
+from gdpkit.degradations.optics import LIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor
